@@ -1,0 +1,5 @@
+//! Tenure: AI agents that keep their job when their process dies.
+//!
+//! One binary and one Postgres database run agents durably. The modules, in reading order:
+pub mod id;
+pub mod postgres;

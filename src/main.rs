@@ -1,0 +1,2 @@
+//! Tenure.
+fn main() {}
