@@ -18,6 +18,7 @@
 //! 3. Numbers, key order and white space inside are untouched.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -77,7 +78,7 @@ pub fn restore(text: &str) -> Cow<'_, str> {
             ESCAPE => out.extend(chars.next()),
             NUL => out.push_str("\\u0000"),
             c if SURROGATES.contains(&c) => {
-                out.push_str(&format!("\\u{:04X}", u32::from(c) - 0x0010_0000));
+                let _ = write!(out, "\\u{:04X}", u32::from(c) - 0x0010_0000);
             }
             c => out.push(c),
         }
@@ -179,7 +180,8 @@ fn swap(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find(|c: char| c == '\\' || c >= NUL) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let taken = if rest.starts_with('\\') { swap_escape(rest, &mut out) } else { swap_char(rest, &mut out) };
+        let taken =
+            if rest.starts_with('\\') { swap_escape(rest, &mut out) } else { swap_char(rest, &mut out) };
         rest = &rest[taken..];
     }
     out.push_str(rest);
