@@ -8,3 +8,5 @@ pub mod engine;
 pub mod id;
 pub mod json;
 pub mod postgres;
+pub mod store;
+pub mod runtime;

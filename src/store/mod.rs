@@ -1,0 +1,94 @@
+//! The only SQL: one file per statement in `sql/<table>/`, one function beside it here.
+//!
+//! Functions take any client or transaction, so the caller decides what is one transaction.
+
+use refinery::embed_migrations;
+use tokio_postgres::error::SqlState;
+
+pub use deadpool_postgres::{GenericClient, Pool};
+
+embed_migrations!("sql/migrations");
+
+/// Why a statement did not produce a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing has this id.
+    #[error("no {what} with id '{id}'")]
+    NotFound {
+        /// `"execution"`, `"task"`, …
+        what: &'static str,
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The database can't be reached or is going away; the same again may work in a moment.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The migrations did not run.
+    #[error("migrating the database failed")]
+    Migration(#[from] Box<refinery::Error>),
+    /// A row does not fit the types here.
+    #[error("a row of {what} can't be read")]
+    Corrupt {
+        /// The table.
+        what: &'static str,
+        /// What the parser says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Postgres refused the statement.
+    #[error("postgres: {}", .0.as_db_error().map_or_else(|| .0.to_string(), |e| e.message().to_owned()))]
+    Postgres(#[source] tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(e: tokio_postgres::Error) -> Self {
+        let away = match e.code() {
+            None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
+            Some(code) => {
+                [
+                    SqlState::ADMIN_SHUTDOWN,
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::CANNOT_CONNECT_NOW,
+                    SqlState::TOO_MANY_CONNECTIONS,
+                    SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                    SqlState::READ_ONLY_SQL_TRANSACTION,
+                    SqlState::DISK_FULL,
+                    SqlState::OUT_OF_MEMORY,
+                ]
+                .contains(code)
+                    || code.code().starts_with("08")
+            }
+        };
+        if away { Self::Unavailable(Box::new(e)) } else { Self::Postgres(e) }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(e: deadpool_postgres::PoolError) -> Self {
+        match e {
+            deadpool_postgres::PoolError::Backend(e) => e.into(),
+            e => Self::Unavailable(Box::new(e)),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the same again may work: the database was away, or two transactions were in each other's way.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Postgres(e) => e.code().is_some_and(|code| {
+                [
+                    SqlState::T_R_SERIALIZATION_FAILURE,
+                    SqlState::T_R_DEADLOCK_DETECTED,
+                    SqlState::LOCK_NOT_AVAILABLE,
+                    SqlState::QUERY_CANCELED,
+                ]
+                .contains(code)
+            }),
+            _ => false,
+        }
+    }
+}
