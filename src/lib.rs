@@ -2,4 +2,5 @@
 //!
 //! One binary and one Postgres database run agents durably. The modules, in reading order:
 pub mod id;
+pub mod llm;
 pub mod postgres;
