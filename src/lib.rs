@@ -7,6 +7,7 @@ pub mod agent;
 pub mod engine;
 pub mod id;
 pub mod json;
+pub mod llm;
 pub mod postgres;
 pub mod store;
 pub mod runtime;
