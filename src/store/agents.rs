@@ -1,5 +1,7 @@
 //! Agents: definitions by name, versioned by their content.
 
+use std::fmt::Write as _;
+
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -77,7 +79,10 @@ async fn add(tx: &Transaction<'_>, name: &str, definition: &Json, checksum: &str
 }
 
 fn checksum(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text.as_bytes()))
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// The current version of `name`, or the one with this number; `None` when it was never deployed or is deleted.
@@ -85,7 +90,11 @@ fn checksum(text: &str) -> String {
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn get(db: &impl GenericClient, name: &str, version: Option<i32>) -> Result<Option<Deployed>, Error> {
+pub async fn get(
+    db: &impl GenericClient,
+    name: &str,
+    version: Option<i32>,
+) -> Result<Option<Deployed>, Error> {
     let get = db.prepare_cached(GET).await?;
     Ok(db.query_opt(&get, &[&name, &version]).await?.map(Deployed::from))
 }

@@ -32,6 +32,22 @@ pub enum Standing {
     Withdrawn,
 }
 
+impl Standing {
+    /// In a word: `waiting`, `leased`, or how it ended.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Leased => "leased",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::GaveUp => "gave_up",
+            Self::Lost => "lost",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
 /// One try at a task.
 #[derive(Debug, Clone)]
 pub struct Attempt {

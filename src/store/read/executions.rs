@@ -186,10 +186,7 @@ pub async fn search(
     let pattern = s.text.as_deref().map(pattern);
     let page = db.prepare_cached(if s.oldest_first { SEARCH_OLDEST } else { SEARCH }).await?;
     let rows = db
-        .query(
-            &page,
-            &[&s.statuses, &s.agents, &s.session, &pattern, &s.from, &s.to, &limit, &offset, &s.id],
-        )
+        .query(&page, &[&s.statuses, &s.agents, &s.session, &pattern, &s.from, &s.to, &limit, &offset, &s.id])
         .await?;
     let found: Vec<_> = rows.into_iter().map(Execution::from).collect();
     let here = i64::try_from(found.len()).unwrap_or(i64::MAX);

@@ -3,4 +3,5 @@
 pub mod attempts;
 pub mod events;
 pub mod executions;
+pub mod messages;
 pub mod queues;
