@@ -77,7 +77,7 @@ pub fn reply_text(text: &str) -> HttpResponse {
 }
 
 /// Answer with plain text, such as an id.
-pub fn plain(text: impl ToString) -> HttpResponse {
+pub fn plain(text: &impl ToString) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(text.to_string())
 }
 

@@ -79,7 +79,7 @@ async fn info() -> HttpResponse {
 }
 
 async fn version() -> HttpResponse {
-    plain(env!("CARGO_PKG_VERSION"))
+    plain(&env!("CARGO_PKG_VERSION"))
 }
 
 fn up(is_up: bool) -> &'static str {

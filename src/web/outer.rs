@@ -41,15 +41,12 @@ pub async fn catch_panics(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let kept = request.request().clone();
-    match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-        Ok(answer) => Ok(answer?.map_into_boxed_body()),
-        Err(_) => {
-            tracing::error!(http.method = %kept.method(), http.path = kept.path(), "a handler panicked");
-            let answer =
-                Problem::new(500, "internal error; the server's log has the details").error_response();
-            Ok(ServiceResponse::new(kept, answer))
-        }
+    if let Ok(answer) = AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        return Ok(answer?.map_into_boxed_body());
     }
+    tracing::error!(http.method = %kept.method(), http.path = kept.path(), "a handler panicked");
+    let answer = Problem::new(500, "internal error; the server's log has the details").error_response();
+    Ok(ServiceResponse::new(kept, answer))
 }
 
 /// Errors that the HTTP library answers by itself get the protocol's shape, too.

@@ -11,6 +11,7 @@ use super::{Problem, State};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::read::{attempts, events, executions};
 
+/// Every path of it.
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline));
@@ -71,6 +72,7 @@ struct Moment {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the number of the attempt, as everywhere")]
 struct Attempt {
     id: AttemptId,
     #[serde(rename = "ref")]

@@ -88,16 +88,14 @@ pub async fn start(state: Data<State>, body: Body<StartAgent>) -> Result<HttpRes
     not_yet("credentials", body.credentials.as_ref())?;
     let about =
         About { agent_config: body.agent_config, framework: body.framework, raw_config: body.raw_config };
-    let (agent, version) = match (body.name.filter(|n| !n.is_empty()), &about.agent_config) {
-        (Some(name), None) => {
-            not_yet("model", body.model.as_ref())?;
-            deployed(&state, &name, body.version).await?
-        }
-        _ => {
-            let (definition, agent) = about.agent()?;
-            let version = agents::deploy(state.runtime.pool(), &agent.name, &definition).await?;
-            (Arc::new(agent), version)
-        }
+    let name = body.name.filter(|n| !n.is_empty() && about.agent_config.is_none());
+    let (agent, version) = if let Some(name) = name {
+        not_yet("model", body.model.as_ref())?;
+        deployed(&state, &name, body.version).await?
+    } else {
+        let (definition, agent) = about.agent()?;
+        let version = agents::deploy(state.runtime.pool(), &agent.name, &definition).await?;
+        (Arc::new(agent), version)
     };
     let run = Run {
         prompt: body.prompt.unwrap_or_default(),
@@ -105,7 +103,7 @@ pub async fn start(state: Data<State>, body: Body<StartAgent>) -> Result<HttpRes
         context: body.context,
         session: body.session_id.unwrap_or_default(),
         key: body.idempotency_key,
-        run_id: body.run_id,
+        stateful_domain: body.run_id,
         timeout_secs: body.timeout_seconds,
         ..Run::default()
     };

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::task::{self, Task};
 use super::{Word, words};
-use crate::agent::Agent;
 use crate::engine::{self, Status};
 use crate::id::ExecutionId;
 use crate::json::Json;
@@ -47,10 +46,9 @@ pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse
     }))
 }
 
-/// An execution with its agent and all its tasks.
+/// An execution with all its tasks.
 pub struct Whole {
     pub execution: Execution,
-    pub agent: std::sync::Arc<Agent>,
     pub tasks: Vec<Task>,
 }
 
@@ -83,7 +81,7 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
         }
         tasks.push(task);
     }
-    Ok(Whole { execution, agent, tasks })
+    Ok(Whole { execution, tasks })
 }
 
 /// The last message that a model call saw.
@@ -138,7 +136,7 @@ impl From<Task> for CurrentTask {
 
 /// `GET /api/agent/executions/{id}`: what it is doing now.
 pub async fn detail(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let Whole { execution: e, mut tasks, .. } = whole(&state, words::execution_id(&id)?).await?;
+    let Whole { execution: e, mut tasks } = whole(&state, words::execution_id(&id)?).await?;
     let current = tasks.iter().rposition(|t| matches!(t.status, "SCHEDULED" | "IN_PROGRESS"));
     Ok(reply(&Detail {
         execution_id: e.id,
@@ -173,6 +171,7 @@ struct UsageOf {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the protocol's names")]
 struct TokenUsage {
     prompt_tokens: i64,
     completion_tokens: i64,
@@ -190,7 +189,7 @@ struct Brief {
 
 /// `GET /api/agent/execution/{id}`: what it cost.
 pub async fn usage(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let Whole { execution: e, tasks, .. } = whole(&state, words::execution_id(&id)?).await?;
+    let Whole { execution: e, tasks } = whole(&state, words::execution_id(&id)?).await?;
     let used = executions::usage(&state.runtime.pool().get().await?, e.id).await?;
     let brief = |t: Task| Brief {
         task_type: t.task_type,

@@ -16,7 +16,7 @@ pub async fn push(state: Data<State>, id: Path<String>, body: Body<Json>) -> Res
         return Err(Problem::new(400, "a message must be a JSON object"));
     }
     match inbox::push(&state.runtime.pool().get().await?, id, &body.0).await? {
-        Pushed::Taken(message) => Ok(plain(message)),
+        Pushed::Taken(message) => Ok(plain(&message)),
         Pushed::Ended => Err(Problem::new(409, format!("execution {id} has ended and takes no messages"))),
         Pushed::Full => Err(Problem::new(
             429,

@@ -31,6 +31,7 @@ pub struct WorkflowDef {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the protocol's names")]
 struct Metadata {
     agent_sdk: &'static str,
     agent_capabilities: Vec<&'static str>,

@@ -109,7 +109,7 @@ fn object(output: Option<Json>) -> Json {
 pub async fn update(state: Data<State>, body: Body<Update>) -> Result<HttpResponse, Problem> {
     let id = words::attempt_id(&body.0.task_id)?;
     apply(&state, id, body.0, false).await?;
-    Ok(plain(id))
+    Ok(plain(&id))
 }
 
 /// `POST /api/tasks/update-v2`: 200 with the next task of the same queue, leased already, or 204.
@@ -226,7 +226,7 @@ pub async fn update_by_reference(
         logs: None,
     };
     apply(&state, id, update, false).await?;
-    Ok(plain(id))
+    Ok(plain(&id))
 }
 
 #[cfg(test)]

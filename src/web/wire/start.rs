@@ -23,7 +23,7 @@ pub struct Run {
     pub more: Fields,
     pub key: Option<String>,
     /// Domain of its stateful tools.
-    pub run_id: Option<String>,
+    pub stateful_domain: Option<String>,
     /// Task name → domain, when the client says it itself.
     pub domains: Option<Json>,
     pub timeout_secs: Option<f64>,
@@ -69,7 +69,7 @@ impl Run {
             key: self.key.clone().filter(|k| !k.trim().is_empty()),
             session: Some(self.session.clone()).filter(|s| !s.is_empty()),
             domains: self.domains(&agent),
-            domain: self.run_id.clone().filter(|r| !r.is_empty()),
+            domain: self.stateful_domain.clone().filter(|r| !r.is_empty()),
             priority: self.priority,
             timeout: timeout(self.timeout_secs)?,
             refused: refusal(state, &agent),
@@ -93,7 +93,7 @@ impl Run {
     /// Stateful tools and the client's own workers of this run wait where only this client polls.
     fn domains(&self, agent: &Agent) -> Option<Json> {
         let mut domains: Fields = self.domains.as_ref().map(fields).unwrap_or_default();
-        if let Some(run_id) = self.run_id.as_deref().filter(|r| !r.is_empty()) {
+        if let Some(run_id) = self.stateful_domain.as_deref().filter(|r| !r.is_empty()) {
             let tools = agent.tools.iter().filter(|t| t.stateful).map(|t| t.name.clone());
             domains.extend(tools.chain(agent.required_workers()).map(|name| (name, raw(run_id))));
         }
@@ -144,7 +144,7 @@ mod tests {
             r#"{"name":"a","model":"demo/x","tools":[{"name":"mine","stateful":true},{"name":"theirs"}],"stopWhen":{"taskName":"a_stop_when"}}"#,
         )
         .unwrap();
-        let run = Run { run_id: Some("r1".into()), ..Run::default() };
+        let run = Run { stateful_domain: Some("r1".into()), ..Run::default() };
         assert_eq!(run.domains(&agent).unwrap().text(), r#"{"mine":"r1","a_stop_when":"r1"}"#);
         assert!(Run::default().domains(&agent).is_none());
     }

@@ -125,10 +125,7 @@ impl Watch {
         let from = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
         let events = events::since(&db, self.id, from, PAGE).await?;
         for event in events {
-            let end = match is_end(&event.kind) {
-                true => Some(executions::get(&db, self.id).await?),
-                false => None,
-            };
+            let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
             for frame in frames(&event, &self.agent, end.as_ref()) {
                 if frame.id > self.last {
                     self.waiting.push_back(frame.bytes(self.id, event.at.as_millisecond()));
@@ -290,8 +287,8 @@ mod tests {
         }
     }
 
-    fn json(text: &str) -> Option<Json> {
-        Some(Json::from_text(text.into()).unwrap())
+    fn json(text: &str) -> Json {
+        Json::from_text(text.into()).unwrap()
     }
 
     fn ended(status: Status, output: Option<Json>, reason: Option<&str>) -> Execution {
@@ -334,8 +331,8 @@ mod tests {
     fn a_tool_is_a_call_right_before_its_result() {
         let returned = Event {
             name: Some("look".into()),
-            input: json("{\"n\":\n 1.50}"),
-            output: json(r#"{"result":{"a":1},"_state_updates":{}}"#),
+            input: Some(json("{\"n\":\n 1.50}")),
+            output: Some(json(r#"{"result":{"a":1},"_state_updates":{}}"#)),
             ..event(7, "tool_returned")
         };
         let shown = shown(&returned, None);
@@ -350,7 +347,8 @@ mod tests {
 
     #[test]
     fn a_result_without_that_key_is_the_whole_output() {
-        let returned = Event { output: json(r#"{"result":null,"rows":2}"#), ..event(1, "tool_returned") };
+        let returned =
+            Event { output: Some(json(r#"{"result":null,"rows":2}"#)), ..event(1, "tool_returned") };
         assert_eq!(shown(&returned, None)[1].2["result"], json!({"result": null, "rows": 2}));
     }
 
@@ -365,7 +363,7 @@ mod tests {
     #[test]
     fn a_call_that_no_tool_answered_is_shown_with_its_answer() {
         let refused = Event {
-            data: json(r#"{"turn":1,"call":0,"id":"call_1","name":"nope","text":"no such tool"}"#),
+            data: Some(json(r#"{"turn":1,"call":0,"id":"call_1","name":"nope","text":"no such tool"}"#)),
             ..event(2, "call_refused")
         };
         assert_eq!(shown(&refused, None)[1].2["result"], "no such tool");
@@ -373,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_end_is_the_output_or_the_reason() {
-        let output = json(r#"{"result":"x\u0001","finishReason":"STOP"}"#);
+        let output = Some(json(r#"{"result":"x\u0001","finishReason":"STOP"}"#));
         let done = &shown(&event(9, "completed"), Some(&ended(Status::Completed, output, None)))[0];
         assert_eq!(
             (done.0, done.1.as_str(), &done.2["output"]["finishReason"]),

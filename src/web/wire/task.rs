@@ -37,6 +37,11 @@ pub type Fields = IndexMap<String, Box<RawValue>>;
 /// A task of the protocol: one attempt.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    clippy::struct_excessive_bools,
+    reason = "the protocol's names and flags"
+)]
 pub struct Task {
     pub task_type: String,
     pub status: &'static str,

@@ -89,11 +89,19 @@ pub fn iso(at: Timestamp) -> String {
 }
 
 /// The execution's id in a path; what is no id is nobody's.
+///
+/// # Errors
+///
+/// A 404.
 pub fn execution_id(text: &str) -> Result<ExecutionId, Problem> {
     text.parse().map_err(|_| Problem::not_found(format!("no execution with id '{text}'")))
 }
 
 /// The attempt's id in a path or body.
+///
+/// # Errors
+///
+/// A 404.
 pub fn attempt_id(text: &str) -> Result<AttemptId, Problem> {
     text.parse().map_err(|_| Problem::not_found(format!("no task with id '{text}'")))
 }

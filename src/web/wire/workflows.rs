@@ -45,7 +45,7 @@ pub async fn start(state: Data<State>, body: Body<StartWorkflow>) -> Result<Http
         ..Run::default()
     };
     let started = run.start(&state, agent, version).await?;
-    Ok(plain(started.id))
+    Ok(plain(&started.id))
 }
 
 /// A field of the input, with its default when it is absent or null.
@@ -65,6 +65,7 @@ fn without_ours(mut input: Fields) -> Fields {
 /// The protocol's workflow: an execution.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the protocol's names")]
 struct Workflow {
     workflow_id: ExecutionId,
     workflow_name: String,
@@ -135,13 +136,13 @@ pub async fn get(
         let execution = executions::get(&state.runtime.pool().get().await?, id).await?;
         return Ok(reply(&shown(execution, vec![])));
     }
-    let Whole { execution, tasks, .. } = whole(&state, id).await?;
+    let Whole { execution, tasks } = whole(&state, id).await?;
     Ok(reply(&shown(execution, tasks)))
 }
 
 /// `GET /api/agent/executions/{id}/full`
 pub async fn full(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
-    let Whole { execution, tasks, .. } = whole(&state, words::execution_id(&id)?).await?;
+    let Whole { execution, tasks } = whole(&state, words::execution_id(&id)?).await?;
     Ok(reply(&shown(execution, tasks)))
 }
 
