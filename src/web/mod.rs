@@ -23,7 +23,9 @@ use std::sync::Arc;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
 
+use crate::agent::Agent;
 use crate::runtime::Runtime;
+use crate::store;
 pub use auth::{ApiKey, is_open};
 pub use body::{MAX_BODY, reply};
 pub use problem::Problem;
@@ -55,6 +57,15 @@ impl State {
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
         Self { runtime, config, catalog: Arc::default() }
+    }
+
+    /// The agent that an execution runs.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error`]
+    pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
+        self.catalog.agent(self.runtime.pool(), name, version).await
     }
 }
 

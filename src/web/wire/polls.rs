@@ -106,7 +106,7 @@ async fn hand_out(state: &State, leases: Vec<Lease>, worker: &str) -> Vec<Task> 
 /// One lease in the protocol's shape.
 pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, store::Error> {
     let pool = state.runtime.pool();
-    let agent = state.catalog.agent(pool, &lease.agent, lease.version).await?;
+    let agent = state.agent(&lease.agent, lease.version).await?;
     let messages: Option<Json> = match lease.task {
         engine::Task::Check { .. } => {
             let transcript =

@@ -341,3 +341,174 @@ fn whole_secs(secs: f64) -> i32 {
     let whole = secs.clamp(1.0, f64::from(i32::MAX)) as i32;
     whole
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn agent() -> Agent {
+        Agent::parse(
+            r#"{"name":"triage","model":"demo/x","tools":[{"name":"fetch"},
+                {"name":"run","toolType":"cli","config":{"allowedCommands":["ls"]}}]}"#,
+        )
+        .unwrap()
+    }
+
+    fn json(text: &str) -> Json {
+        Json::from_text(text.to_owned()).unwrap()
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn lease(name: &str, input: &str) -> Lease {
+        Lease {
+            execution: ExecutionId::new(),
+            attempt: AttemptId::new(),
+            task: engine::Task::Tool { turn: 2, call: 1 },
+            queue: name.into(),
+            domain: String::new(),
+            name: name.into(),
+            call_id: Some("call_7".into()),
+            input: json(input),
+            number: 2,
+            losses: 0,
+            retry_of: None,
+            polls: 1,
+            created_at: at(100),
+            started_at: at(103),
+            lease_secs: 10.0,
+            priority: 0,
+            agent: "triage".into(),
+            version: 3,
+            context: json(r#"{"seen":["a"]}"#),
+            execution_input: json(r#"{"prompt":"p"}"#),
+            start_key: None,
+            worker_id: 1,
+        }
+    }
+
+    fn attempt(standing: Standing) -> Attempt {
+        Attempt {
+            execution: ExecutionId::new(),
+            id: AttemptId::new(),
+            task: engine::Task::Tool { turn: 1, call: 0 },
+            number: 1,
+            losses: 0,
+            name: "fetch".into(),
+            call_id: Some("call_1".into()),
+            domain: String::new(),
+            standing,
+            worker: Some("w".into()),
+            polls: 1,
+            created_at: at(100),
+            started_at: Some(at(101)),
+            leased_at: None,
+            ended_at: Some(at(102)),
+            run_at: None,
+            error: None,
+            retry_of: None,
+            input: json(r#"{"service":"checkout"}"#),
+            output: None,
+            lease_secs: None,
+        }
+    }
+
+    #[test]
+    fn a_worker_gets_the_arguments_as_the_model_wrote_them_and_what_it_needs_beside_them() {
+        let lease = lease("fetch", r#"{"service":"checkout","n":1.50,"big":123456789012345678901234567890}"#);
+        let task = leased(&lease, &agent(), "host-1", None);
+        assert_eq!(
+            task.input_data.text(),
+            format!(
+                r#"{{"service":"checkout","n":1.50,"big":123456789012345678901234567890,"method":"fetch","_agent_state":{{"seen":["a"]}},"_idempotency_key":"{}/call_7__2"}}"#,
+                lease.execution
+            )
+        );
+        let sent = serde_json::to_value(&task).unwrap();
+        for (key, value) in [
+            ("taskType", json!("fetch")),
+            ("taskDefName", json!("fetch")),
+            ("status", json!("IN_PROGRESS")),
+            ("referenceTaskName", json!("call_7__2")),
+            ("retryCount", json!(1)),
+            ("pollCount", json!(1)),
+            ("iteration", json!(2)),
+            ("responseTimeoutSeconds", json!(10)),
+            ("workflowType", json!("triage")),
+            ("scheduledTime", json!(100_000)),
+            ("startTime", json!(103_000)),
+            ("endTime", json!(0)),
+            ("queueWaitTime", json!(3000)),
+            ("workerId", json!("host-1")),
+            ("outputData", json!({})),
+        ] {
+            assert_eq!(sent[key], value, "{key}");
+        }
+        assert_eq!(sent["workflowTask"]["type"], "SIMPLE");
+        assert!(sent.get("domain").is_none() && sent.get("reasonForIncompletion").is_none());
+    }
+
+    #[test]
+    fn a_command_line_tool_hears_which_commands_are_allowed() {
+        let task = leased(&lease("run", "{}"), &agent(), "w", None);
+        assert_eq!(task.input_data.value()["_allowed_commands"], json!(["ls"]));
+    }
+
+    #[test]
+    fn objects_that_a_model_wrote_into_strings_are_handed_over_as_objects() {
+        let open =
+            |input: &str| Json::of(&with_nested_json(fields(&json(input)), MAX_NESTING)).text().to_owned();
+        assert_eq!(open(r#"{"a":"{\"b\":\"[1.0]\"}"}"#), r#"{"a":{"b":[1.0]}}"#);
+        assert_eq!(open(r#"{"list":["{\"b\":1}","{no"]}"#), r#"{"list":[{"b":1},"{no"]}"#);
+        assert_eq!(open(r#"{"text":"say \"{1}\"","n":"5"}"#), r#"{"text":"say \"{1}\"","n":"5"}"#);
+    }
+
+    #[test]
+    fn a_check_gets_the_conversation_and_nothing_of_a_tool() {
+        let check = Lease {
+            task: engine::Task::Check { turn: 1 },
+            call_id: None,
+            ..lease("triage_stop_when", r#"{"result":"r","iteration":1}"#)
+        };
+        let task = leased(&check, &agent(), "w", Some(json("[]")));
+        assert_eq!(task.input_data.text(), r#"{"result":"r","iteration":1,"messages":[]}"#);
+        assert_eq!(task.reference_task_name, "triage_stop_when__1");
+    }
+
+    #[test]
+    fn a_tool_that_failed_for_good_says_so_without_failing_the_run() {
+        let failed = Attempt { error: Some("boom".into()), ..attempt(Standing::GaveUp) };
+        let task = shown(&failed, &agent(), 2);
+        assert_eq!(
+            (task.status, task.reason_for_incompletion.as_deref()),
+            ("COMPLETED_WITH_ERRORS", Some("boom"))
+        );
+        assert_eq!(task.output_data.value(), json!({"status": "FAILED", "error": "boom"}));
+        assert!(!task.retried);
+    }
+
+    #[test]
+    fn an_attempt_that_was_tried_again_is_marked() {
+        let failed = Attempt { error: Some("boom".into()), ..attempt(Standing::Failed) };
+        let again = Attempt { number: 2, retry_of: Some(failed.id), ..attempt(Standing::Waiting) };
+        let (first, second) = (shown(&failed, &agent(), 2), shown(&again, &agent(), 3));
+        assert_eq!((first.status, first.retried), ("FAILED", true));
+        assert_eq!(
+            (second.status, second.retry_count, second.retried_task_id),
+            ("SCHEDULED", 1, Some(failed.id))
+        );
+        assert_eq!(first.reference_task_name, second.reference_task_name);
+    }
+
+    #[test]
+    fn what_clients_show_of_a_call_has_its_arguments_and_no_key_of_ours() {
+        let task = shown(&attempt(Standing::Completed), &agent(), 1);
+        assert_eq!(task.input_data.text(), r#"{"service":"checkout","method":"fetch"}"#);
+        assert_eq!(serde_json::to_value(&task).unwrap()["inputData"]["_idempotency_key"], Value::Null);
+    }
+}
