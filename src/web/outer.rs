@@ -40,13 +40,13 @@ pub async fn catch_panics(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let kept = request.request().clone();
+    // Not a clone of the request: the router needs it for itself.
+    let (method, path) = (request.method().clone(), request.path().to_owned());
     if let Ok(answer) = AssertUnwindSafe(next.call(request)).catch_unwind().await {
         return Ok(answer?.map_into_boxed_body());
     }
-    tracing::error!(http.method = %kept.method(), http.path = kept.path(), "a handler panicked");
-    let answer = Problem::new(500, "internal error; the server's log has the details").error_response();
-    Ok(ServiceResponse::new(kept, answer))
+    tracing::error!(http.method = %method, http.path = path, "a handler panicked");
+    Err(Problem::new(500, "internal error; the server's log has the details").into())
 }
 
 /// Errors that the HTTP library answers by itself get the protocol's shape, too.

@@ -6,7 +6,7 @@ use super::super::{Error, GenericClient};
 use crate::id::ExecutionId;
 use crate::json::Json;
 
-const TRANSCRIPT: &str = include_str!("../../../sql/messages/transcript.sql");
+const CONVERSATION: &str = include_str!("../../../sql/messages/conversation.sql");
 
 /// One message with what it refers to.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Message {
     pub name: Option<String>,
     /// Its text, when it is not what an attempt produced.
     pub content: Option<String>,
+    /// What the call that it answers was given.
+    pub arguments: Option<Json>,
     /// What the attempt produced that it refers to.
     pub output: Option<Json>,
     /// Why that attempt failed.
@@ -32,20 +34,21 @@ pub struct Message {
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn transcript(
+pub async fn conversation(
     db: &impl GenericClient,
     execution: ExecutionId,
     upto: i32,
 ) -> Result<Vec<Message>, Error> {
-    let transcript = db.prepare_cached(TRANSCRIPT).await?;
+    let conversation = db.prepare_cached(CONVERSATION).await?;
     let message = |row: &Row| Message {
         role: row.get("role"),
         turn: row.get("turn"),
         call_id: row.get("call_id"),
         name: row.get("name"),
         content: row.get("content"),
+        arguments: row.get("arguments"),
         output: row.get("output"),
         error: row.get("error"),
     };
-    Ok(db.query(&transcript, &[&execution, &upto]).await?.iter().map(message).collect())
+    Ok(db.query(&conversation, &[&execution, &upto]).await?.iter().map(message).collect())
 }

@@ -24,6 +24,10 @@ async fn control(
     match state.runtime.control(id, event, &who(request)).await {
         Ok(()) => Ok(done()),
         Err(runtime::Error::Illegal(illegal)) if already(illegal.status) => Ok(done()),
+        Err(runtime::Error::Illegal(illegal)) => {
+            let (now, event) = (words::status(illegal.status), illegal.event.replace('_', " "));
+            Err(Problem::new(409, format!("execution {id} is {now}; it can't be {event}")))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -213,7 +213,7 @@ fn returned(message: &Message) -> Said {
         task_reference_name: message.call_id.clone().unwrap_or_default(),
         name: message.name.clone().unwrap_or_default(),
         kind: "SIMPLE",
-        input_parameters: Fields::new(),
+        input_parameters: message.arguments.as_ref().map(super::task::fields).unwrap_or_default(),
         output: message.output.clone(),
     };
     Said { role: "tool", message: text, media: vec![], tool_calls: vec![call] }
@@ -237,6 +237,7 @@ mod tests {
             call_id: None,
             name: None,
             content: None,
+            arguments: None,
             output: None,
             error: None,
         }

@@ -110,7 +110,7 @@ pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, s
     let messages: Option<Json> = match lease.task {
         engine::Task::Check { .. } => {
             let transcript =
-                read::messages::transcript(&pool.get().await?, lease.execution, i32::MAX).await?;
+                read::messages::conversation(&pool.get().await?, lease.execution, i32::MAX).await?;
             Some(model::conversation(&agent, &lease.execution_input, &transcript))
         }
         _ => None,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Word, words};
 use crate::id::ExecutionId;
+use crate::json;
 use crate::store::read::executions::{self, Execution, Search};
 use crate::web::body::reply;
 use crate::web::{Problem, State};
@@ -76,11 +77,14 @@ impl From<Execution> for Summary {
     }
 }
 
+/// JSON as a text: what was swapped to be stored comes back before it is quoted once more.
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN) {
+    let text = json::restore(text);
+    let shown = match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+        None => text.into_owned(),
+    };
+    json::storable_text(&shown).into_owned()
 }
 
 /// Runs that match, a page of them, newest first unless said otherwise.
@@ -202,5 +206,11 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         assert_eq!(cut(&"é".repeat(5000)).chars().count(), MAX_SHOWN + 1);
         assert_eq!(cut("{}"), "{}");
+    }
+
+    #[test]
+    fn json_in_a_text_is_still_json() {
+        let stored = json::storable(br#"{"a":"\u0000"}"#).unwrap();
+        assert_eq!(cut(&stored), r#"{"a":"\u0000"}"#);
     }
 }

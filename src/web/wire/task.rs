@@ -298,7 +298,7 @@ fn add(fields: &mut Fields, key: &str, value: &impl Serialize) {
     fields.insert(key.to_owned(), raw(value));
 }
 
-pub(super) fn raw(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
+pub fn raw(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
     serde_json::value::to_raw_value(value).expect("texts, lists and maps with string keys always serialise")
 }
 
@@ -328,7 +328,7 @@ fn opened(value: Box<RawValue>, levels: usize) -> Box<RawValue> {
     }
 }
 
-pub(super) fn empty() -> Json {
+pub fn empty() -> Json {
     Json::of(&json!({}))
 }
 

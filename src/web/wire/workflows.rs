@@ -101,7 +101,7 @@ fn shown(execution: executions::Execution, tasks: Vec<Task>) -> Workflow {
         status: words::status(e.status),
         input: e.input,
         output: e.output.unwrap_or_else(task::empty),
-        variables: Json::of(&serde_json::json!({ "_agent_state": e.context })),
+        variables: Json::of(&Fields::from([("_agent_state".to_owned(), task::raw(&e.context))])),
         task_to_domain: e.domains.unwrap_or_else(task::empty),
         correlation_id: e.start_key,
         create_time: e.created_at.as_millisecond(),
