@@ -28,9 +28,8 @@ rm -rf "$2" "$3"
 pub async fn ephemeral(options: &Options, report: Report<'_>) -> Result<Cluster, Error> {
     let unique = uuid::Uuid::now_v7().as_u128() & 0xffff_ffff; // its random end
     let data_dir = std::env::temp_dir().join(format!("tenure-{}-{unique:x}", std::process::id()));
-    let options =
-        Options { data_dir: data_dir.clone(), database_url: None, reckless: true, ..options.clone() };
-    let (cluster, pid) = private::open_unattended(&options, report).await?;
+    let options = Options { data_dir: data_dir.clone(), database_url: None, ..options.clone() };
+    let (cluster, pid) = private::open_reckless(&options, report).await?;
     guard(pid, &data_dir).map_err(Error::file("can't guard", &data_dir))?;
     Ok(cluster)
 }

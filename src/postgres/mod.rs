@@ -72,10 +72,6 @@ pub struct Options {
     /// Fetch nothing from the network
     #[arg(long, env = "TENURE_OFFLINE")]
     pub offline: bool,
-
-    /// Commits need not survive a crash of the machine. For tests; no flag leads here.
-    #[arg(skip)]
-    reckless: bool,
 }
 
 impl Default for Options {
@@ -88,7 +84,6 @@ impl Default for Options {
             pg_bin: None,
             cache_dir: default_cache_dir(),
             offline: false,
-            reckless: false,
         }
     }
 }

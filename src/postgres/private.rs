@@ -20,6 +20,7 @@ use std::{
 };
 
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
+use tokio_postgres::error::SqlState;
 
 use super::{
     Cluster, Config, Error, Options, Report, Source,
@@ -48,6 +49,9 @@ log_checkpoints = off
 log_line_prefix = '%m [%p] '
 lc_messages = 'C'
 ";
+
+/// How long a process that looks ready may take no session.
+const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
 /// For tests only: commits don't wait for the disk.
 const RECKLESS: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
@@ -80,33 +84,59 @@ pub(super) async fn open(options: &Options, report: Report<'_>) -> Result<Cluste
     let data_dir = create_data_dir(&options.data_dir)?;
     let lock = DataDirLock::take(&data_dir).await?;
     let home = Home::open(&data_dir, report)?;
-    let (mut cluster, launch, postmaster) = bring_up(home, options, report).await?;
+    let (mut cluster, launch, postmaster) = bring_up(home, options, false, report).await?;
     let (stop, stopped) = oneshot::channel();
     let supervisor = tokio::spawn(supervise(launch, postmaster, stopped));
     cluster.owned = Some(Owned { lock, stop, supervisor });
     Ok(cluster)
 }
 
-/// As [`open`], but nobody keeps it running. Also gives the main process's id.
-pub(super) async fn open_unattended(options: &Options, report: Report<'_>) -> Result<(Cluster, i32), Error> {
+/// As [`open`], but commits don't wait for the disk, and nobody keeps it running. Also gives the main
+/// process's id.
+pub(super) async fn open_reckless(options: &Options, report: Report<'_>) -> Result<(Cluster, i32), Error> {
     let home = Home::open(&create_data_dir(&options.data_dir)?, report)?;
-    let (cluster, _, postmaster) = bring_up(home, options, report).await?;
+    let (cluster, _, postmaster) = bring_up(home, options, true, report).await?;
     Ok((cluster, postmaster.pid))
+}
+
+/// The cluster's main process once it answers, if one runs. One that is just ending is waited for.
+async fn adopt(home: &Home, report: Report<'_>) -> Result<Option<Postmaster>, Error> {
+    let config = Config::socket(&home.socket_dir());
+    let began = Instant::now();
+    loop {
+        let Some(mut found) = postmaster::find_or_clear(home, report).await else { return Ok(None) };
+        match found.ready(report).await {
+            Ok(()) if answers(&config).await => return Ok(Some(found)),
+            Ok(()) if began.elapsed() > LONGEST_SILENCE => {
+                let seconds = began.elapsed().as_secs();
+                return Err(Error::NotReady { pid: found.pid, seconds, log: home.log() });
+            }
+            Ok(()) => sleep(Duration::from_millis(10)).await, // its pid file outlives a killed one
+            Err(Error::GaveUp { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether sessions can be opened, our database being there or not.
+async fn answers(config: &Config) -> bool {
+    match config.connect().await {
+        Ok(_) => true,
+        Err(Error::Postgres(error)) => error.code().is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW),
+        Err(_) => false,
+    }
 }
 
 async fn bring_up(
     home: Home,
     options: &Options,
+    reckless: bool,
     report: Report<'_>,
 ) -> Result<(Cluster, Launch, Postmaster), Error> {
     let began = Instant::now();
-    let running = match postmaster::find_or_clear(&home, report).await {
-        // One that was just stopping is gone afterwards.
-        Some(mut found) => found.ready(report).await.is_ok().then_some(found),
-        None => None,
-    };
+    let running = adopt(&home, report).await?;
     let binaries = find_binaries(options, &home, report).await?;
-    let launch = Launch { home, binaries, reckless: options.reckless };
+    let launch = Launch { home, binaries, reckless };
     let (postmaster, how) = if let Some(postmaster) = running {
         (postmaster, "which was running already")
     } else {
@@ -252,8 +282,8 @@ impl Launch {
     /// Gets a cluster back that died under us: adopts it if somebody was quicker, else starts it.
     async fn revive(&self) -> Result<Postmaster, Error> {
         let report = |line: &str| tracing::info!("{line}");
-        match postmaster::find_or_clear(&self.home, &report).await {
-            Some(mut postmaster) => postmaster.ready(&report).await.map(|()| postmaster),
+        match adopt(&self.home, &report).await? {
+            Some(postmaster) => Ok(postmaster),
             None => self.start(&report).await,
         }
     }
@@ -278,7 +308,7 @@ async fn supervise(
             match launch.revive().await {
                 Ok(postmaster) => break postmaster,
                 Err(error) => {
-                    tracing::error!(%error, retry_ms = pause.as_millis(), "private Postgres doesn't start")
+                    tracing::error!(%error, retry_ms = pause.as_millis(), "private Postgres doesn't start");
                 }
             }
             tokio::select! {
@@ -294,8 +324,7 @@ async fn supervise(
 async fn create_database(config: &Config, report: Report<'_>) -> Result<(), Error> {
     match config.connect().await {
         Ok(_) => return Ok(()),
-        Err(Error::Postgres(error))
-            if error.code() == Some(&tokio_postgres::error::SqlState::INVALID_CATALOG_NAME) => {}
+        Err(Error::Postgres(error)) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {}
         Err(error) => return Err(error),
     }
     let mut maintenance = config.clone();

@@ -116,7 +116,7 @@ async fn download(wheel: &Wheel, into: &Path) -> Result<&'static str, String> {
         match with_progress(run(&mut pip), into, wheel.bytes).await {
             Ok(_) => return Ok(python),
             Err(why) if why.contains("isn't installed") || why.contains("No module named pip") => {
-                reason = why
+                reason = why;
             }
             Err(why) => return Err(why),
         }
