@@ -112,6 +112,13 @@ pub enum Source {
     Archive,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = clap::ValueEnum::to_possible_value(self);
+        f.write_str(value.as_ref().map_or("auto", clap::builder::PossibleValue::get_name))
+    }
+}
+
 /// A database url. Neither shown nor logged, as it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
@@ -157,9 +164,7 @@ pub async fn open(options: &Options, report: Report<'_>) -> Result<Cluster, Erro
             private::open(options, report).await
         }
         (source, _) => {
-            report(
-                &format!("--pg {source:?}: a private one in {}", options.data_dir.display()).to_lowercase(),
-            );
+            report(&format!("--pg {source}: a private one in {}", options.data_dir.display()));
             private::open(options, report).await
         }
     }
