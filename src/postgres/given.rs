@@ -1,20 +1,25 @@
 //! A Postgres that somebody else runs, given by a database url.
 
-use tokio_postgres::{SimpleQueryMessage, error::SqlState};
+use std::time::{Duration, Instant};
 
-use super::{Cluster, Config, Error, OLDEST_MAJOR, Report, error::reason};
+use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
+
+use super::{Cluster, Config, Connection, Error, OLDEST_MAJOR, Report, error::reason};
 
 /// All that has to be known about it, in one query that poolers take too.
 const CHECK: &str = "select current_setting('server_version_num')::int / 10000 as major, \
     current_setting('server_version') as version, pg_is_in_recovery() as read_only, \
     has_database_privilege(current_database(), 'CREATE') as may_create, current_database() as name, current_user as me";
 
+/// How long a server that says it is starting is waited for.
+const LONGEST_STARTUP: Duration = Duration::from_secs(30);
+
 /// Checks that the server behind `url` can be used. Starts nothing.
 pub(super) async fn open(url: &str, report: Report<'_>) -> Result<Cluster, Error> {
     let mut config = Config::parse(url)?;
     report(&format!("using the given database url: {}", config.url()));
 
-    let client = match config.connect().await {
+    let client = match connect_once_up(&config, report).await {
         Ok((client, connection)) => {
             tokio::spawn(connection);
             client
@@ -46,8 +51,28 @@ pub(super) async fn open(url: &str, report: Report<'_>) -> Result<Cluster, Error
     Ok(Cluster { config, description, binaries: None, owned: None })
 }
 
+/// Connects, and waits for a server that is just starting.
+async fn connect_once_up(config: &Config, report: Report<'_>) -> Result<(Client, Connection), Error> {
+    let began = Instant::now();
+    let mut reported = false;
+    loop {
+        match config.connect().await {
+            Err(Error::Postgres(error))
+                if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+                    && began.elapsed() < LONGEST_STARTUP =>
+            {
+                if !std::mem::replace(&mut reported, true) {
+                    report("it is starting; waiting for it");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// The server's version, if we can work with it.
-async fn check(config: &Config, client: &tokio_postgres::Client) -> Result<String, Error> {
+async fn check(config: &Config, client: &Client) -> Result<String, Error> {
     let messages = client.simple_query(CHECK).await?;
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
