@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn an_account_is_barred_at_the_outermost_closed_directory() {
-        let outer = tempfile::tempdir().unwrap(); // mode 0700
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(outer.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let inner = outer.path().join("a/b");
         std::fs::create_dir_all(&inner).unwrap();
         let stranger = Account::Other { name: "stranger".to_owned(), uid: 4_000_000, gid: 4_000_000 };

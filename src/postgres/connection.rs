@@ -179,8 +179,12 @@ impl Config {
         if self.encryption.mode != "disable" {
             query.push(("sslmode", self.encryption.mode.to_owned()));
         }
-        if let Some(file) = &self.encryption.authorities {
-            query.push(("sslrootcert", file.to_string_lossy().into_owned()));
+        match &self.encryption.authorities {
+            Some(file) => query.push(("sslrootcert", file.to_string_lossy().into_owned())),
+            None if self.encryption.mode.starts_with("verify") => {
+                query.push(("sslrootcert", "system".to_owned()));
+            }
+            None => {}
         }
         for (index, (key, value)) in query.iter().enumerate() {
             let _ = write!(url, "{}{key}={}", if index == 0 { '?' } else { '&' }, escape(value));
@@ -426,6 +430,13 @@ mod tests {
             let error = Config::parse(broken).unwrap_err().to_string();
             assert!(!error.contains("secret@"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_shown_url_means_the_same_to_psql() {
+        let config = Config::parse("postgres://me@db.example/db").unwrap();
+        assert_eq!(config.url(), "postgres://me@db.example:5432/db?sslmode=verify-full&sslrootcert=system");
+        assert_eq!(Config::parse(&config.url()).unwrap().url(), config.url());
     }
 
     #[test]

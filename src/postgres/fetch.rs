@@ -192,19 +192,20 @@ async fn run(command: &mut tokio::process::Command) -> Result<String, String> {
     Err(format!("{program} fails: {}", line.trim()))
 }
 
-/// The command that installs Postgres on this system.
-pub(super) fn advice() -> String {
-    const COMMANDS: [(&str, &str); 7] = [
-        ("debian", "apt-get install postgresql"),
-        ("ubuntu", "apt-get install postgresql"),
-        ("fedora", "dnf install postgresql-server"),
-        ("rhel", "dnf install postgresql-server"),
-        ("alpine", "apk add postgresql"),
-        ("arch", "pacman -S postgresql"),
-        ("suse", "zypper install postgresql-server"),
+/// The command that installs Postgres on this system, in the version that an existing database needs.
+pub(super) fn advice(major: Option<u32>) -> String {
+    let version = |separator: &str| major.map(|major| format!("{separator}{major}")).unwrap_or_default();
+    let commands = [
+        ("debian", format!("apt-get install postgresql{}", version("-"))),
+        ("ubuntu", format!("apt-get install postgresql{}", version("-"))),
+        ("fedora", format!("dnf install postgresql{}-server", version(""))),
+        ("rhel", format!("dnf install postgresql{}-server", version(""))),
+        ("alpine", format!("apk add postgresql{}", version(""))),
+        ("suse", format!("zypper install postgresql{}-server", version(""))),
+        ("arch", "pacman -S postgresql".to_owned()),
     ];
     if cfg!(target_os = "macos") {
-        return "brew install postgresql@18".to_owned();
+        return format!("brew install postgresql@{}", major.unwrap_or(18));
     }
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let names: Vec<_> = release
@@ -212,10 +213,11 @@ pub(super) fn advice() -> String {
         .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
         .flat_map(|value| value.trim_matches('"').split_whitespace())
         .collect();
-    let known = COMMANDS.iter().find(|(name, _)| names.contains(name));
     let sudo = if rustix::process::geteuid().is_root() { "" } else { "sudo " };
-    known.map_or_else(
-        || format!("your package manager's Postgres server, version {} or newer", super::OLDEST_MAJOR),
-        |(_, command)| format!("{sudo}{command}"),
-    )
+    match commands.into_iter().find(|(name, _)| names.contains(name)) {
+        Some((_, command)) => format!("{sudo}{command}"),
+        None => {
+            format!("the package of the Postgres server, version {}", major.unwrap_or(super::OLDEST_MAJOR))
+        }
+    }
 }

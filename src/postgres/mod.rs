@@ -283,3 +283,26 @@ fn default_dir(of_root: &str, variable: &str, in_home: &str) -> PathBuf {
     };
     base.join("tenure")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        postgres: Options,
+    }
+
+    #[test]
+    fn the_command_line_gives_options_and_shows_no_password() {
+        let arguments =
+            ["tenure", "--pg", "pip", "--data-dir", "/d", "--database-url", "postgres://me:hush@h/db"];
+        let parsed = CommandLine::try_parse_from(arguments).unwrap();
+        assert_eq!((parsed.postgres.source, &*parsed.postgres.data_dir), (Source::Pip, Path::new("/d")));
+        assert!(!format!("{parsed:?}").contains("hush"), "{parsed:?}");
+        assert_eq!(Source::Pip.to_string(), "pip");
+    }
+}

@@ -53,8 +53,9 @@ lc_messages = 'C'
 /// How long a process that looks ready may take no session.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
-/// For tests only: commits don't wait for the disk.
-const RECKLESS: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+/// For tests only: commits don't wait for the disk, and many tests can connect.
+const RECKLESS: [&str; 4] =
+    ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"];
 
 /// What this process has to let go of in the end.
 #[derive(Debug)]
@@ -189,7 +190,7 @@ fn create_data_dir(data_dir: &Path) -> Result<PathBuf, Error> {
 async fn find_binaries(options: &Options, home: &Home, report: Report<'_>) -> Result<Binaries, Error> {
     let mut search = Search { account: home.account.clone(), major: home.major(), attempts: Vec::new() };
     let found = choose(options, home, &mut search, report).await;
-    found.ok_or_else(|| Error::NotFound { attempts: search.attempts, advice: fetch::advice() })
+    found.ok_or_else(|| Error::NotFound { attempts: search.attempts, advice: fetch::advice(home.major()) })
 }
 
 async fn choose(options: &Options, home: &Home, search: &mut Search, report: Report<'_>) -> Option<Binaries> {

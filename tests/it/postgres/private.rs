@@ -34,6 +34,8 @@ async fn the_first_start_makes_a_durable_cluster_and_the_second_finds_the_same_d
         assert_eq!(text(&cluster, &format!("show {setting}")).await, value, "{setting}");
     }
     assert!(cluster.owned());
+    let pid = rustix::process::Pid::from_raw(place.postmaster().unwrap());
+    assert_eq!(rustix::process::getpgid(pid).ok(), pid, "the terminal's Ctrl-C doesn't reach it");
     cluster.stop().await.unwrap();
     assert_eq!(place.postmaster(), None, "a stopped cluster leaves no pid file");
 
