@@ -69,7 +69,7 @@ impl Apt {
     /// Uses the system's package lists, or fetches some for us alone if it has none.
     async fn new(directory: &Path) -> Result<Self, String> {
         let system = Self { options: Vec::new() };
-        if system.newest_major().await.is_ok() {
+        if system.can_download().await.is_ok() {
             return Ok(system);
         }
         let own = directory.join("apt");
@@ -94,6 +94,13 @@ impl Apt {
         let major =
             text.lines().find_map(|line| line.trim().strip_prefix("Depends: postgresql-")?.parse().ok());
         major.ok_or_else(|| "apt-cache knows no package `postgresql`".to_owned())
+    }
+
+    /// Whether its lists tell where Postgres is; what is installed is known without any.
+    async fn can_download(&self) -> Result<(), String> {
+        let server = format!("postgresql-{}", self.newest_major().await?);
+        run(self.command("apt-get").args(["download", "--print-uris", &server])).await?;
+        Ok(())
     }
 
     /// The libraries that `package` needs and this system doesn't have.
