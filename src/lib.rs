@@ -9,5 +9,5 @@ pub mod id;
 pub mod json;
 pub mod llm;
 pub mod postgres;
-pub mod store;
 pub mod runtime;
+pub mod store;

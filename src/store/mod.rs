@@ -2,12 +2,14 @@
 //!
 //! Functions take any client or transaction, so the caller decides what is one transaction.
 
-use refinery::embed_migrations;
 use tokio_postgres::error::SqlState;
 
 pub use deadpool_postgres::{GenericClient, Pool};
 
-embed_migrations!("sql/migrations");
+pub mod commit;
+pub mod queue;
+pub mod schema;
+pub mod servers;
 
 /// Why a statement did not produce a value.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// What was sent can't be stored; the same again won't do better.
+    #[error("this can't be stored: {0}")]
+    Refused(String),
     /// Postgres refused the statement.
     #[error("postgres: {}", .0.as_db_error().map_or_else(|| .0.to_string(), |e| e.message().to_owned()))]
     Postgres(#[source] tokio_postgres::Error),
