@@ -3,3 +3,4 @@
 //! One binary and one Postgres database run agents durably. The modules, in reading order:
 pub mod id;
 pub mod postgres;
+pub mod worker;
