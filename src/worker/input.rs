@@ -58,7 +58,7 @@ impl Task {
         arguments.retain(|key, value| {
             let is_tool_name =
                 || serde_json::from_str(value.get()).is_ok_and(|name: String| name == self.tool);
-            !RESERVED.contains(&key.as_str()) && !(key == "method" && is_tool_name())
+            !(RESERVED.contains(&key.as_str()) || (key == "method" && is_tool_name()))
         });
         arguments
     }

@@ -50,6 +50,7 @@ mod tool;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -139,15 +140,34 @@ impl Worker {
     }
 }
 
-/// Resolves at the first SIGINT or SIGTERM (Ctrl-C, `kill`, a container's stop).
-pub async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending().await },
+/// Resolves at the first SIGINT or SIGTERM (Ctrl-C, `kill`, a container's stop) after the call, which takes over these
+/// signals at once. Never resolves where they can't be taken over.
+///
+/// # Panics
+///
+/// Outside of a Tokio runtime.
+pub fn stop_signal() -> impl Future<Output = ()> + Send {
+    let mut signals = StopSignals::listen();
+    async move { signals.next().await }
+}
+
+/// The signals that ask a process to stop.
+pub(crate) struct StopSignals(std::io::Result<[Signal; 2]>);
+
+impl StopSignals {
+    /// Those that arrive from now on.
+    pub(crate) fn listen() -> Self {
+        let both = || Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]);
+        Self(both())
+    }
+
+    /// The next one.
+    pub(crate) async fn next(&mut self) {
+        let Ok([terminate, interrupt]) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 

@@ -14,14 +14,14 @@ use tenure::worker::{Context, Tool, ToolError, Worker};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 #[derive(Default)]
-struct Book {
-    waiting: Vec<Value>,
-    definitions: Vec<Value>,
-    polls: Vec<String>,
-    results: Vec<Value>,
-    signs_of_life: usize,
+pub(crate) struct Book {
+    pub waiting: Vec<Value>,
+    pub definitions: Vec<Value>,
+    pub polls: Vec<String>,
+    pub results: Vec<Value>,
+    pub signs_of_life: usize,
     /// What `GET /api/tasks/{id}` says of any attempt.
-    status: String,
+    pub status: String,
     refuse_completed: bool,
 }
 
@@ -35,7 +35,7 @@ impl Book {
     }
 }
 
-type Shared = web::Data<Mutex<Book>>;
+pub(crate) type Shared = web::Data<Mutex<Book>>;
 
 #[derive(Deserialize)]
 struct Poll {
@@ -48,10 +48,11 @@ async fn poll(
     query: web::Query<Poll>,
     request: actix_web::HttpRequest,
 ) -> HttpResponse {
-    let mut open = book.lock().unwrap();
-    open.polls.push(request.query_string().to_owned());
-    let tasks = open.hand_out(&queue, query.count);
-    drop(open);
+    let tasks = {
+        let mut book = book.lock().unwrap();
+        book.polls.push(request.query_string().to_owned());
+        book.hand_out(&queue, query.count)
+    };
     if tasks.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -89,14 +90,14 @@ async fn look(book: Shared) -> HttpResponse {
     HttpResponse::Ok().json(json!({"status": book.lock().unwrap().status}))
 }
 
-struct Desk {
-    book: Shared,
-    port: u16,
+pub(crate) struct Desk {
+    pub book: Shared,
+    pub port: u16,
     server: Option<ServerHandle>,
 }
 
 impl Desk {
-    fn open() -> Self {
+    pub fn open() -> Self {
         let book = web::Data::new(Mutex::new(Book { status: "IN_PROGRESS".into(), ..Book::default() }));
         let mut desk = Self { book, port: 0, server: None };
         desk.reopen();
@@ -125,11 +126,11 @@ impl Desk {
         self.server.take().unwrap().stop(false).await;
     }
 
-    fn offer(&self, task: Value) {
+    pub fn offer(&self, task: Value) {
         self.book.lock().unwrap().waiting.push(task);
     }
 
-    fn results(&self) -> Vec<Value> {
+    pub fn results(&self) -> Vec<Value> {
         self.book.lock().unwrap().results.clone()
     }
 
@@ -137,7 +138,7 @@ impl Desk {
         Worker::new(format!("http://127.0.0.1:{}/api", self.port))
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&Book) -> bool) {
+    pub async fn until(&self, what: &str, holds: impl Fn(&Book) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !holds(&self.book.lock().unwrap()) {
             assert!(Instant::now() < deadline, "never happened: {what}");
@@ -161,7 +162,7 @@ impl Running {
     }
 }
 
-fn greet(id: &str, input: Value) -> Value {
+pub(crate) fn greet(id: &str, input: &Value) -> Value {
     json!({
         "taskId": id, "workflowInstanceId": "run-1", "referenceTaskName": "call_1__1", "taskDefName": "greet",
         "status": "IN_PROGRESS", "retryCount": 0, "responseTimeoutSeconds": 1, "inputData": input,
@@ -195,7 +196,7 @@ async fn slow(_: Value) -> Result<&'static str, ToolError> {
 #[tokio::test]
 async fn typed_input_goes_in_and_typed_output_comes_out() {
     let desk = Desk::open();
-    desk.offer(greet("a1", json!({"name": "Ada", "method": "greet"})));
+    desk.offer(greet("a1", &json!({"name": "Ada", "method": "greet"})));
     let worker = start(desk.worker().tool("greet", hello).lease(Duration::from_secs(3)));
 
     desk.until("a result", |book| book.results.len() == 1).await;
@@ -215,9 +216,9 @@ async fn typed_input_goes_in_and_typed_output_comes_out() {
 async fn failures_say_whether_another_attempt_may_help() {
     let desk = Desk::open();
     for (id, name) in [("a1", "later"), ("a2", "nobody"), ("a3", "panic")] {
-        desk.offer(greet(id, json!({"name": name})));
+        desk.offer(greet(id, &json!({"name": name})));
     }
-    desk.offer(greet("a4", json!({"nom": "Ada"})));
+    desk.offer(greet("a4", &json!({"nom": "Ada"})));
     let worker = start(desk.worker().tool("greet", hello));
     desk.until("four results", |book| book.results.len() == 4).await;
     worker.stop().await;
@@ -235,7 +236,7 @@ async fn failures_say_whether_another_attempt_may_help() {
 #[tokio::test]
 async fn a_tool_sees_who_calls_and_shares_the_agents_state() {
     let desk = Desk::open();
-    let mut task = greet("a7", json!({"_agent_state": {"visits": 2}}));
+    let mut task = greet("a7", &json!({"_agent_state": {"visits": 2}}));
     task["retryCount"] = json!(1);
     desk.offer(task);
     let worker = start(desk.worker().tool("greet", |_: Value, call: Context| async move {
@@ -255,7 +256,7 @@ async fn a_tool_sees_who_calls_and_shares_the_agents_state() {
 #[tokio::test]
 async fn a_long_call_shows_signs_of_life_at_a_third_of_its_lease() {
     let desk = Desk::open();
-    desk.offer(greet("a1", json!({})));
+    desk.offer(greet("a1", &json!({})));
     let worker = start(desk.worker().tool("greet", slow));
     desk.until("a result", |book| book.results.len() == 1).await;
     worker.stop().await;
@@ -276,7 +277,7 @@ async fn a_call_whose_lease_is_lost_stops_and_its_result_goes_nowhere() {
     let stopped = Arc::new(Mutex::new(false));
     let (told, guard) = (Arc::new(Mutex::new(false)), stopped.clone());
     let witness = told.clone();
-    desk.offer(greet("a1", json!({})));
+    desk.offer(greet("a1", &json!({})));
     let worker = start(desk.worker().tool("greet", move |_: Value, call: Context| {
         let (witness, guard) = (witness.clone(), Stopped(guard.clone()));
         async move {
@@ -284,7 +285,7 @@ async fn a_call_whose_lease_is_lost_stops_and_its_result_goes_nowhere() {
                 call.lease_lost().await;
                 *witness.lock().unwrap() = true;
             });
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            tokio::time::sleep(Duration::from_mins(10)).await;
             drop(guard);
             Ok(())
         }
@@ -301,7 +302,7 @@ async fn a_result_survives_a_server_that_is_away_and_work_goes_on_at_once_when_i
     let mut desk = Desk::open();
     let (began, waits) = oneshot::channel::<()>();
     let began = Arc::new(Mutex::new(Some(began)));
-    desk.offer(greet("a1", json!({})));
+    desk.offer(greet("a1", &json!({})));
     let tool = move |_: Value| {
         let began = began.lock().unwrap().take();
         async move {
@@ -322,7 +323,7 @@ async fn a_result_survives_a_server_that_is_away_and_work_goes_on_at_once_when_i
     desk.until("the result", |book| book.results.len() == 1).await;
     desk.close().await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    desk.offer(greet("a2", json!({})));
+    desk.offer(greet("a2", &json!({})));
     desk.reopen();
     let back = Instant::now();
     desk.until("the next result", |book| book.results.len() == 2).await;
@@ -334,7 +335,7 @@ async fn a_result_survives_a_server_that_is_away_and_work_goes_on_at_once_when_i
 async fn the_next_attempt_comes_with_the_reply_to_a_result() {
     let desk = Desk::open();
     for id in ["a1", "a2", "a3"] {
-        desk.offer(greet(id, json!({"name": id})));
+        desk.offer(greet(id, &json!({"name": id})));
     }
     let worker = start(desk.worker().tool("greet", hello));
     desk.until("three results", |book| book.results.len() == 3).await;
@@ -374,8 +375,8 @@ async fn slots_bound_what_runs_at_once_and_free_slots_bound_what_is_asked_for() 
 #[tokio::test]
 async fn after_the_stop_signal_what_is_in_flight_is_finished_and_nothing_begins() {
     let desk = Desk::open();
-    desk.offer(greet("a1", json!({})));
-    desk.offer(greet("a2", json!({})));
+    desk.offer(greet("a1", &json!({})));
+    desk.offer(greet("a2", &json!({})));
     let worker = start(desk.worker().tool("greet", slow));
     desk.until("the first call runs", |book| book.waiting.len() == 1).await;
     worker.stop().await;
@@ -388,7 +389,7 @@ async fn after_the_stop_signal_what_is_in_flight_is_finished_and_nothing_begins(
 async fn a_result_that_the_server_refuses_becomes_a_failure_that_says_so() {
     let desk = Desk::open();
     desk.book.lock().unwrap().refuse_completed = true;
-    desk.offer(greet("a1", json!({"name": "Ada"})));
+    desk.offer(greet("a1", &json!({"name": "Ada"})));
     let worker = start(desk.worker().tool("greet", hello));
     desk.until("a result", |book| book.results.len() == 1).await;
     worker.stop().await;
