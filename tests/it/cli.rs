@@ -574,3 +574,28 @@ async fn a_program_that_is_not_there_stops_the_worker_at_once() {
         ended.err
     );
 }
+
+/// The worker in a shell that `docs/workers.md` shows, word by word; only the port is another.
+#[tokio::test]
+async fn the_shell_worker_of_the_documentation_works() {
+    let desk = Desk::open();
+    let docs = include_str!("../../docs/workers.md");
+    let script =
+        docs.split("```sh\n").find(|block| block.starts_with("api=")).unwrap().split("```").next().unwrap();
+    let script = script.replace("6767", &desk.port.to_string());
+    let mut task = greet("a1", &json!({"text": "four words and punctuation!"}));
+    task["taskDefName"] = json!("word_count");
+    desk.offer(task);
+    let mut worker =
+        Command::new("bash").args(["-c", &script]).stdout(Stdio::null()).process_group(0).spawn().unwrap();
+    desk.until("a result", |book| book.results.len() == 1).await;
+    rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(&worker),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    worker.wait().unwrap();
+    let result = &desk.results()[0];
+    assert_eq!((&result["status"], &result["outputData"]), (&json!("COMPLETED"), &json!({"words": 4})));
+    assert_eq!(desk.book.lock().unwrap().definitions[0]["name"], "word_count");
+}

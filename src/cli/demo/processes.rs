@@ -245,13 +245,15 @@ async fn stop(name: &str, mut child: Child) -> Result<ExitStatus, Failure> {
     ))
 }
 
-/// The Postgres that holds a cluster in or directly below `dir`, if it is alive.
+/// The Postgres that holds a cluster in or directly below `dir`, if it is alive. A stale file may name a process id that
+/// has become somebody else's; Postgres works in its data directory, and nobody else does.
 fn running_postgres(dir: &Path) -> Option<Pid> {
     let below = std::fs::read_dir(dir).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     below.chain([dir.to_owned()]).find_map(|dir| {
         let pid_file = std::fs::read_to_string(dir.join("postmaster.pid")).ok()?;
         let pid = Pid::from_raw(pid_file.lines().next()?.trim().parse().ok()?)?;
-        test_kill_process(pid).is_ok().then_some(pid)
+        let works_in = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
+        (works_in == dir && test_kill_process(pid).is_ok()).then_some(pid)
     })
 }
 
