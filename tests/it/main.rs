@@ -1,3 +1,5 @@
 //! Integration tests.
 
 mod postgres;
+mod cli;
+mod worker;
