@@ -143,6 +143,15 @@ class Server:
             lambda: f"{execution} is {self.status(execution)}, not {' or '.join(statuses)}",
         )
 
+    def until_waiting_for(self, task: str, execution: str, within: float = 40) -> None:
+        """Waits until the execution has called a tool that nobody performs yet."""
+
+        def look() -> bool:
+            current = self.get(f"/api/agent/executions/{execution}").get("currentTask")
+            return current is not None and current["taskType"] == task
+
+        poll(look, within, lambda: f"{execution} waits for {task}")
+
     def cancel_leftovers(self) -> None:
         """Ends what a failed test left running, so that its tasks don't reach the next test's workers."""
         with contextlib.suppress(AssertionError, OSError):

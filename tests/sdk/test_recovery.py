@@ -62,11 +62,8 @@ def test_a_run_started_while_its_worker_is_dead_waits_and_completes_under_the_sa
             runtime.deploy(agent)
             say(id=runtime.start("incident", "Why?").execution_id)
     """)
-    stage.until_asked(1)
+    stage.server.until_waiting_for("fetch_later", started["id"])
     assert stage.server.status(started["id"]) == "RUNNING"
-    current = stage.server.get(f"/api/agent/executions/{started['id']}")
-    assert current["status"] == "RUNNING"
-    assert current["currentTask"]["taskType"] == "fetch_later"
     stage.worker("""
         @worker_task(task_definition_name="fetch_later", register_task_def=True)
         def fetch_later(service: str) -> dict:
