@@ -3,7 +3,7 @@
 Their texts are not part of this repository. They are cut out of the published pages (directory $TENURE_SEEDS, else
 `../shared/seeds` beside the repository) by line numbers, checked by hash, and given back the indentation that
 publishing took from the first page: one digit per line, in steps of four spaces. The one thing that is put in is the
-execution id, where a page shows a made-up one. They use port 6767 and fixed files in /tmp, so they run one by one.
+execution id, where a page shows a made-up one. They use port 6767 and fixed files in /tmp, so they run one by one (xdist keeps a file's tests together).
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from pathlib import Path
 
 import pytest
 from fake_openai import FakeOpenAI
-from harness import Program, Server, Stage
-
-pytestmark = pytest.mark.xdist_group("port 6767")
+from harness import Program, Server, Stage, skip
 
 PORT = 6767
 SEEDS = Path(os.environ.get("TENURE_SEEDS") or Path(__file__).parents[3] / "shared" / "seeds")
@@ -96,10 +94,11 @@ def server(llm: FakeOpenAI) -> Iterator[Server]:
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError:
-            pytest.skip(f"port {PORT}, which the published programs use, is taken")
-    under_test = Server(
-        os.environ["TENURE_BIN"], {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "test-key"}, port=PORT
-    )
+            skip(f"port {PORT}, which the published programs use, is taken")
+    if "TENURE_BIN" not in os.environ:
+        skip("the published programs need a server on their port: set TENURE_BIN")
+    credentials = {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "test-key"}
+    under_test = Server(os.environ["TENURE_BIN"], credentials, port=PORT)
     under_test.start()
     yield under_test
     under_test.stop()

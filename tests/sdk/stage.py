@@ -13,6 +13,7 @@ from pathlib import Path
 
 MODEL = os.environ.get("STAGE_MODEL", "openai/gpt-4o-mini")
 EXECUTION = os.environ.get("STAGE_EXECUTION", "")
+VENV = os.environ["STAGE_VENV"]
 NAME = os.environ["STAGE_NAME"]  # no other test has it
 ROOM = Path(os.environ["STAGE_ROOM"])
 
@@ -39,3 +40,12 @@ def gate(name: str, within: float = 60) -> None:
 
 def open_gate(name: str) -> None:
     (ROOM / f"gate.{name}").touch()
+
+
+def persistently(action):
+    """Repeats an action that gives up at the first lost connection, until it succeeds."""
+    while True:
+        try:
+            return action()
+        except OSError:
+            time.sleep(0.5)
