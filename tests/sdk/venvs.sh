@@ -8,7 +8,7 @@ mkdir -p "$root"
 root=$(cd "$root" && pwd)
 
 venv() { # name, requirement…: one environment, rebuilt when its requirements or the constraints change
-    local name=$1 dir=$root/$1
+    local dir=$root/$1
     shift
     local want
     want=$(printf '%s\n' "$@" | cat - "$here/constraints.txt" | sha256sum)
