@@ -38,10 +38,8 @@ def server(llm: FakeOpenAI) -> Iterator[Server]:
     url = os.environ.get("TENURE_TEST_URL", "")
     binary = os.environ.get("TENURE_BIN", "")
     assert url or binary, "set TENURE_BIN to the binary under test, or TENURE_TEST_URL to a running server"
-    under_test = Server(binary, {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "test-key"}, url=url)
-    under_test.start()
-    yield under_test
-    under_test.stop()
+    with Server(binary, {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "test-key"}, url=url) as under_test:
+        yield under_test
 
 
 @pytest.fixture(params=SDKS)

@@ -81,6 +81,17 @@ class Server:
             self._home.chmod(0o755)
             self.log = self._home / "server.log"
 
+    def __enter__(self) -> Server:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         if not self._ours or self._process is not None:
             return

@@ -98,10 +98,8 @@ def server(llm: FakeOpenAI) -> Iterator[Server]:
     if "TENURE_BIN" not in os.environ:
         skip("the published programs need a server on their port: set TENURE_BIN")
     credentials = {"OPENAI_BASE_URL": llm.url, "OPENAI_API_KEY": "test-key"}
-    under_test = Server(os.environ["TENURE_BIN"], credentials, port=PORT)
-    under_test.start()
-    yield under_test
-    under_test.stop()
+    with Server(os.environ["TENURE_BIN"], credentials, port=PORT) as under_test:
+        yield under_test
 
 
 @pytest.fixture(autouse=True)
