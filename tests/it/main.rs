@@ -1,5 +1,6 @@
-//! Integration tests.
+//! Integration tests: one binary, one link.
 
-mod postgres;
 mod cli;
+mod postgres;
+mod sdk;
 mod worker;
