@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{
     api::Api,
     failure::{Exit, Failure},
-    serve::Database,
     terminal::{Ink, Terminal},
     text,
 };
+use crate::{postgres, store};
 
 /// Environment variables with the keys of model providers.
 const MODEL_KEYS: [&str; 9] = [
@@ -35,7 +35,10 @@ const SKEW: SignedDuration = SignedDuration::from_secs(5);
 pub struct Doctor {
     /// Where the state is.
     #[command(flatten)]
-    pub database: Database,
+    pub postgres: postgres::Options,
+    /// Only ask whether the server lives, as a container's health check does
+    #[arg(long)]
+    pub live: bool,
 }
 
 /// How one thing is.
@@ -88,8 +91,12 @@ impl Check {
 }
 
 pub(super) async fn run(doctor: &Doctor, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    if doctor.live {
+        api.send(api.request(Method::GET, &["health", "live"])).await?;
+        return Ok(Exit::Ok);
+    }
     let mut checks = server(api).await;
-    checks.extend(database(&doctor.database).await);
+    checks.extend(database(&doctor.postgres).await);
     checks.push(model_keys());
     if out.json {
         out.document(&checks.iter().map(as_json).collect(), false);
@@ -155,10 +162,39 @@ fn port() -> Check {
     }
 }
 
-/// The database, as `serve` would find it from here.
-#[expect(clippy::unused_async, reason = "connects to the database")]
-async fn database(_: &Database) -> Vec<Check> {
-    vec![]
+/// The database, as `serve` would find it from here. Nothing is started for it.
+async fn database(options: &postgres::Options) -> Vec<Check> {
+    let cluster = if options.database_url.is_some() {
+        postgres::open(options, &|_| {}).await.map(Some)
+    } else {
+        postgres::find_running(&options.data_dir).await
+    };
+    let cluster = match cluster {
+        Ok(Some(cluster)) => cluster,
+        Ok(None) => {
+            let found = format!("none runs in {}", options.data_dir.display());
+            return vec![Check::doubtful("postgres", found, "tenure serve starts one, or set DATABASE_URL")];
+        }
+        Err(error) => {
+            return vec![Check::bad("postgres", error.to_string(), "tenure serve --help tells the flags")];
+        }
+    };
+    let mut checks = vec![Check::good("postgres", cluster.describe())];
+    checks.push(match schema(&cluster).await {
+        Ok(missing) if missing.is_empty() => Check::good("schema", "up to date"),
+        Ok(missing) => {
+            Check::doubtful("schema", format!("missing: {}", missing.join(", ")), "tenure db migrate")
+        }
+        Err(error) => Check::bad("schema", error, "look at the rights of the database's user"),
+    });
+    checks
+}
+
+async fn schema(cluster: &postgres::Cluster) -> Result<Vec<String>, String> {
+    let (mut client, connection) = cluster.config().connect().await.map_err(|e| e.to_string())?;
+    tokio::spawn(connection);
+    let steps = store::schema::status(&mut client).await.map_err(|e| e.to_string())?;
+    Ok(steps.into_iter().filter(|s| !s.applied).map(|s| s.name).collect())
 }
 
 fn model_keys() -> Check {

@@ -1,6 +1,6 @@
 //! `tenure serve`: its flags.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
@@ -8,6 +8,7 @@ use super::{
     api::ApiKey,
     failure::{Exit, Failure},
 };
+use crate::{postgres, server, web};
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -21,20 +22,12 @@ pub struct Serve {
     /// Form of the log lines
     #[arg(long, value_name = "FORMAT", env = "TENURE_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// Model calls that this server performs at the same time
+    #[arg(long, value_name = "N", env = "TENURE_MODEL_CALLS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub model_calls: u16,
     /// Where the state is.
     #[command(flatten)]
-    pub database: Database,
-}
-
-/// Which Postgres.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Database {
-    /// Use this Postgres (15 or newer) instead of a private one
-    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-    /// Keep the private Postgres under this directory
-    #[arg(long, value_name = "DIR", env = "TENURE_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub postgres: postgres::Options,
 }
 
 /// What a server does when it doesn't do everything.
@@ -60,7 +53,6 @@ pub enum LogFormat {
 /// # Errors
 ///
 /// The address is taken, or the database can't be found or used.
-#[expect(clippy::unused_async, reason = "serves")]
 pub async fn run(serve: Serve, api_key: Option<ApiKey>) -> Result<Exit, Failure> {
     if !serve.listen.ip().is_loopback() && api_key.is_none() {
         return Err(Failure::usage(format!(
@@ -70,5 +62,41 @@ pub async fn run(serve: Serve, api_key: Option<ApiKey>) -> Result<Exit, Failure>
         .because("anybody who reaches it could run agents")
         .next("set TENURE_API_KEY, or listen on 127.0.0.1"));
     }
-    Err(Failure::new(Exit::Failed, "this build has no server"))
+    let options = server::Options {
+        listen: serve.listen,
+        serves_web: serve.only != Some(Role::Worker),
+        model_calls: if serve.only == Some(Role::Web) { 0 } else { serve.model_calls.into() },
+        api_key: api_key.map(|key| web::ApiKey::new(key.expose())),
+        postgres: serve.postgres,
+    };
+    let report = |line: &str| tracing::info!("postgres: {line}");
+    let ready = |address: &str| tracing::info!("ready: {address}/executions");
+    server::run(options, &report, ready).await.map_err(failure)?;
+    Ok(Exit::Ok)
+}
+
+/// What a server's error means on the command line.
+pub(super) fn failure(error: server::Error) -> Failure {
+    match &error {
+        server::Error::Listen { listen, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Failure::new(Exit::Failed, format!("{listen} is taken"))
+                .because("another program, perhaps another tenure, listens there")
+                .next("stop it, or choose another address with --listen")
+        }
+        _ => Failure::new(Exit::Failed, chain(&error)),
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }

@@ -201,8 +201,11 @@ fn history(entries: &[Entry], messages: &mut Vec<Message>) -> bool {
     for entry in entries {
         match entry.role.as_str() {
             "assistant" => {
-                let reply: llm::Reply =
-                    entry.output.as_ref().and_then(|o| serde_json::from_str(o.text()).ok()).unwrap_or_default();
+                let reply: llm::Reply = entry
+                    .output
+                    .as_ref()
+                    .and_then(|o| serde_json::from_str(o.text()).ok())
+                    .unwrap_or_default();
                 truncated = reply.finish == Finish::Length;
                 said(entry.turn, reply, &results, messages);
             }
@@ -234,7 +237,11 @@ fn said(turn: u32, reply: llm::Reply, results: &BTreeMap<(u32, u16), &Entry>, me
     for (i, call) in calls.into_iter().enumerate() {
         let index = u16::try_from(i).unwrap_or(u16::MAX);
         let text = results.get(&(turn, index)).map_or_else(String::new, |e| result_text(e));
-        messages.push(Message::Tool { call_id: call.id, name: call.name, text: readable(&text).into_owned() });
+        messages.push(Message::Tool {
+            call_id: call.id,
+            name: call.name,
+            text: readable(&text).into_owned(),
+        });
     }
 }
 
@@ -270,6 +277,20 @@ fn cut_old_results(messages: &mut [Message]) {
         if let Some((at, _)) = text.char_indices().nth(CUT_RESULT) {
             text.truncate(at);
             text.push_str("...[truncated]");
+        }
+    }
+}
+
+impl From<crate::store::read::messages::Message> for Entry {
+    fn from(m: crate::store::read::messages::Message) -> Self {
+        Self {
+            role: m.role,
+            turn: u32::try_from(m.turn).unwrap_or(0),
+            call: m.call.and_then(|c| u16::try_from(c).ok()),
+            name: m.name,
+            content: m.content,
+            output: m.output,
+            error: m.error,
         }
     }
 }

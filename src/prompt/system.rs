@@ -33,11 +33,17 @@ pub(super) fn text(agent: &Agent) -> String {
         parts.push(text);
     }
     if let Some(cli) = &agent.cli {
-        let mut text = String::from("You can run command lines with your command tool, the program and its arguments apart.");
+        let mut text = String::from(
+            "You can run command lines with your command tool, the program and its arguments apart.",
+        );
         if !cli.commands.is_empty() {
             let _ = write!(text, " Allowed commands: {}.", cli.commands.join(", "));
         }
-        text.push_str(if cli.shell { " A shell may be used." } else { " A shell is not available: no pipes, no redirection." });
+        text.push_str(if cli.shell {
+            " A shell may be used."
+        } else {
+            " A shell is not available: no pipes, no redirection."
+        });
         parts.push(text);
     }
     if agent.planning {

@@ -7,15 +7,23 @@ fn a_conversation_is_replayed_in_the_order_of_the_calls() {
     let agent = agent(json!({"instructions": "Be brief."}));
     let entries = [
         prompt(),
-        replied(1, &json!({"text": "", "calls": [call("call_a", "search"), call("call_b", "fetch")],
-            "finish": "TOOL_CALLS", "usage": usage()})),
+        replied(
+            1,
+            &json!({"text": "", "calls": [call("call_a", "search"), call("call_b", "fetch")],
+            "finish": "TOOL_CALLS", "usage": usage()}),
+        ),
         // Results arrive in any order.
         returned(1, 1, &json!({"page": 1e2})),
         returned(1, 0, &json!({"result": "found"})),
     ];
     let request = ask(&agent, 2, &json!({"prompt": "find it"}), &entries).request;
-    let [Message::System(system), Message::User { text, .. }, Message::Assistant { calls, .. }, first, second] =
-        &request.messages[..]
+    let [
+        Message::System(system),
+        Message::User { text, .. },
+        Message::Assistant { calls, .. },
+        first,
+        second,
+    ] = &request.messages[..]
     else {
         panic!("{:?}", request.messages)
     };
@@ -30,11 +38,15 @@ fn shared_state_and_the_newest_signal_stand_before_the_prompt() {
     let entries = [
         prompt(),
         signal("old"),
-        replied(1, &json!({"text": "", "calls": [call("call_a", "search")], "finish": "TOOL_CALLS", "usage": usage()})),
+        replied(
+            1,
+            &json!({"text": "", "calls": [call("call_a", "search")], "finish": "TOOL_CALLS", "usage": usage()}),
+        ),
         returned(1, 0, &json!({"result": "ok", "_state_updates": {"seen": ["x"]}})),
         signal("hurry"),
     ];
-    let request = ask(&agent(json!({})), 2, &json!({"prompt": "go", "context": {"who": "me"}}), &entries).request;
+    let request =
+        ask(&agent(json!({})), 2, &json!({"prompt": "go", "context": {"who": "me"}}), &entries).request;
     let Message::User { text, .. } = &request.messages[1] else { panic!() };
     assert_eq!(
         text,
@@ -50,7 +62,10 @@ fn a_failed_tool_is_an_observation() {
     (failed.output, failed.error) = (None, Some("boom".into()));
     let entries = [
         prompt(),
-        replied(1, &json!({"text": "", "calls": [call("call_a", "search")], "finish": "TOOL_CALLS", "usage": usage()})),
+        replied(
+            1,
+            &json!({"text": "", "calls": [call("call_a", "search")], "finish": "TOOL_CALLS", "usage": usage()}),
+        ),
         failed,
     ];
     let request = ask(&agent(json!({})), 2, &json!({"prompt": "go"}), &entries).request;
@@ -106,7 +121,9 @@ fn settings_add_to_the_instructions() {
             "$defs": {"Tag": {"enum": ["a", "b"]}}}}}));
     let request = ask(&agent, 1, &json!({"prompt": "go"}), &[prompt()]).request;
     let Message::System(text) = &request.messages[0] else { panic!() };
-    assert!(text.starts_with("Do.\n\nGive your final answer as JSON of this shape: {'n': int, 'tags': [one of [\"a\",\"b\"]]}"));
+    assert!(text.starts_with(
+        "Do.\n\nGive your final answer as JSON of this shape: {'n': int, 'tags': [one of [\"a\",\"b\"]]}"
+    ));
     assert!(text.contains("short plan"));
 }
 
@@ -118,8 +135,7 @@ fn nothing_to_ask_is_said() {
 // -- vocabulary ------------------------------------------------------------------------
 
 fn agent(extra: Value) -> Agent {
-    let mut config =
-        json!({"name": "a", "model": "demo/echo", "tools": [{"name": "search"}, {"name": "fetch"}], "instructions": "i"});
+    let mut config = json!({"name": "a", "model": "demo/echo", "tools": [{"name": "search"}, {"name": "fetch"}], "instructions": "i"});
     config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     Agent::parse(&config.to_string()).unwrap()
 }

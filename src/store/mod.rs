@@ -2,6 +2,12 @@
 //!
 //! Functions take any client or transaction, so the caller decides what is one transaction.
 
+pub mod agents;
+pub mod inbox;
+pub mod logs;
+pub mod read;
+pub mod task_defs;
+
 use tokio_postgres::error::SqlState;
 
 pub use deadpool_postgres::{GenericClient, Pool};

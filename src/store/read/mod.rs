@@ -1,0 +1,7 @@
+//! Reading for people and programs. Nothing here decides or changes anything.
+
+pub mod attempts;
+pub mod events;
+pub mod executions;
+pub mod messages;
+pub mod queues;

@@ -1,0 +1,70 @@
+//! Queues: how much waits, who asks for it.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::super::{Error, GenericClient};
+
+const DEPTH: &str = include_str!("../../../sql/queues/depth.sql");
+const POLLS: &str = include_str!("../../../sql/workers/polls.sql");
+
+/// How much a queue holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// Its name.
+    pub queue: String,
+    /// Its domain, empty for none.
+    pub domain: String,
+    /// Attempts that anybody may take.
+    pub ready: i64,
+    /// Attempts that wait for their time.
+    pub deferred: i64,
+    /// Attempts that somebody has.
+    pub leased: i64,
+}
+
+/// Who asked for work, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// The queue's name.
+    pub queue: String,
+    /// Its domain, empty for none.
+    pub domain: String,
+    /// Who asked.
+    pub worker: String,
+    /// When last.
+    pub seen_at: Timestamp,
+}
+
+/// How much queues hold: those with these names, or all.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn depth(db: &impl GenericClient, names: Option<&[String]>) -> Result<Vec<Depth>, Error> {
+    let depth = db.prepare_cached(DEPTH).await?;
+    let one = |row: &Row| Depth {
+        queue: row.get("queue"),
+        domain: row.get("domain"),
+        ready: row.get("ready"),
+        deferred: row.get("deferred"),
+        leased: row.get("leased"),
+    };
+    Ok(db.query(&depth, &[&names]).await?.iter().map(one).collect())
+}
+
+/// Who last asked for work of the queue with this name, or of any.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn polls(db: &impl GenericClient, name: Option<&str>) -> Result<Vec<Poll>, Error> {
+    let polls = db.prepare_cached(POLLS).await?;
+    let one = |row: &Row| Poll {
+        queue: row.get("queue"),
+        domain: row.get("domain"),
+        worker: row.get("worker"),
+        seen_at: row.get("seen_at"),
+    };
+    Ok(db.query(&polls, &[&name]).await?.iter().map(one).collect())
+}

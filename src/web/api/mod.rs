@@ -1,0 +1,128 @@
+//! Our own JSON, for what the wire protocol has no words for.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use serde::Serialize;
+use serde_json::json;
+
+use super::body::reply;
+use super::wire::words;
+use super::{Problem, State};
+use crate::id::{AttemptId, ExecutionId};
+use crate::store::read::{attempts, events, executions};
+
+/// Every path of it.
+pub fn routes(app: &mut ServiceConfig) {
+    app.service(web::resource("/api/executions/{id}/why").get(why))
+        .service(web::resource("/api/executions/{id}/timeline").get(timeline));
+}
+
+#[derive(Serialize)]
+struct Reason {
+    code: String,
+    text: String,
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+/// `GET /api/executions/{id}/why`: why it is not moving; no reasons when it has ended.
+async fn why(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    let db = state.runtime.pool().get().await?;
+    let standing = executions::status(&db, id).await?;
+    let reasons = executions::why(&db, id).await?.into_iter().map(|r| Reason {
+        code: r.code,
+        text: r.text,
+        since: r.since.map(|t| t.to_string()),
+        queue: r.queue,
+        hint: r.hint,
+    });
+    Ok(reply(&json!({
+        "executionId": id,
+        "status": words::status(standing.status),
+        "reasons": reasons.collect::<Vec<_>>(),
+    })))
+}
+
+#[derive(Serialize)]
+struct Timeline {
+    #[serde(rename = "executionId")]
+    execution_id: ExecutionId,
+    events: Vec<Moment>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Serialize)]
+struct Moment {
+    seq: i32,
+    at: String,
+    kind: String,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the number of the attempt, as everywhere")]
+struct Attempt {
+    id: AttemptId,
+    #[serde(rename = "ref")]
+    reference: String,
+    name: String,
+    kind: &'static str,
+    turn: u32,
+    attempt: i32,
+    outcome: &'static str,
+    worker: Option<String>,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    error: Option<String>,
+}
+
+/// `GET /api/executions/{id}/timeline`: what happened, and every try at every task.
+async fn timeline(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    let pool = state.runtime.pool();
+    let db = pool.get().await?;
+    let execution = executions::get(&db, id).await?;
+    let (events, attempts) = (events::timeline(&db, id).await?, attempts::of_execution(&db, id).await?);
+    drop(db);
+    let agent = state.agent(&execution.agent, execution.version).await?;
+    let moment = |m: events::Moment| Moment {
+        seq: m.seq,
+        at: m.at.to_string(),
+        kind: m.kind,
+        text: m.text,
+        task: m.task,
+        attempt: m.attempt,
+        worker: m.worker,
+        error: m.error,
+    };
+    let attempt = |a: attempts::Attempt| Attempt {
+        id: a.id,
+        reference: words::reference(&agent, a.task, a.call_id.as_deref(), &a.name),
+        kind: a.task.kind(),
+        turn: a.task.turn(),
+        attempt: a.number,
+        outcome: a.standing.name(),
+        worker: a.worker,
+        started_at: a.started_at.map(|t| t.to_string()),
+        ended_at: a.ended_at.map(|t| t.to_string()),
+        error: a.error,
+        name: a.name,
+    };
+    Ok(reply(&Timeline {
+        execution_id: id,
+        events: events.into_iter().map(moment).collect(),
+        attempts: attempts.into_iter().map(attempt).collect(),
+    }))
+}

@@ -1,0 +1,89 @@
+//! The edge: programs and people come in here, over HTTP.
+//!
+//! ```text
+//!   auth ─► log ─► shape of errors ─► wire    the Agentspan and Conductor protocols
+//!                                  ├► api     our own JSON
+//!                                  └► health
+//! ```
+//!
+//! Handlers parse, make one call into the runtime or the store, and answer. Nothing here decides anything, and
+//! nothing is remembered that another server would miss.
+
+pub mod api;
+mod auth;
+mod body;
+mod catalog;
+mod health;
+mod outer;
+mod problem;
+pub mod wire;
+
+use std::sync::Arc;
+
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
+
+use crate::agent::Agent;
+use crate::runtime::Runtime;
+use crate::store;
+pub use auth::{ApiKey, is_open};
+pub use body::{MAX_BODY, reply};
+pub use problem::Problem;
+
+/// Says whether a model provider is configured, and if not, what to do.
+pub type ProviderCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// What the edge is told at its start.
+#[derive(Clone)]
+pub struct Config {
+    /// Whoever comes must have it; `None` lets everybody in.
+    pub api_key: Option<ApiKey>,
+    /// Whether a model provider, in lower case, is configured.
+    pub provider: ProviderCheck,
+}
+
+/// Everything that handlers share. One per process, cloned to the HTTP threads.
+#[derive(Clone)]
+pub struct State {
+    /// The runtime.
+    pub runtime: Runtime,
+    /// What the edge was told at its start.
+    pub config: Config,
+    catalog: Arc<catalog::Catalog>,
+}
+
+impl State {
+    /// Put together what handlers share.
+    #[must_use]
+    pub fn new(runtime: Runtime, config: Config) -> Self {
+        Self { runtime, config, catalog: Arc::default() }
+    }
+
+    /// The agent that an execution runs.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error`]
+    pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
+        self.catalog.agent(self.runtime.pool(), name, version).await
+    }
+}
+
+/// All routes behind all the layers: the one place to read what this server answers. Layers run from the last `wrap`
+/// inwards.
+pub fn routes(app: &mut ServiceConfig, state: &State) {
+    app.app_data(Data::new(state.clone()))
+        .app_data(PathConfig::default().error_handler(|e, r| Problem::at(r, 400, e.to_string()).into()))
+        .app_data(QueryConfig::default().error_handler(|e, r| Problem::at(r, 400, e.to_string()).into()))
+        .service(
+            web::scope("")
+                .wrap(from_fn(outer::shape_errors))
+                .wrap(from_fn(outer::catch_panics))
+                .wrap(from_fn(outer::log))
+                .wrap(from_fn(auth::require))
+                .configure(health::routes)
+                .configure(api::routes)
+                .configure(wire::routes)
+                .default_service(web::to(outer::no_such_route)),
+        );
+}

@@ -1,0 +1,122 @@
+//! What people and programs may do to a run: stop, signal, pause, resume, cancel, answer.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use super::{Word, words};
+use crate::engine::{Event, Status};
+use crate::id::ExecutionId;
+use crate::json::Json;
+use crate::runtime;
+use crate::store::read::executions;
+use crate::web::body::{Body, done};
+use crate::web::{Problem, State};
+
+/// Let `event` happen to an execution. What is so already is no conflict: a run that has ended needs no stop.
+async fn control(
+    state: &State,
+    request: &HttpRequest,
+    id: ExecutionId,
+    event: Event,
+    already: impl Fn(Status) -> bool,
+) -> Result<HttpResponse, Problem> {
+    match state.runtime.control(id, event, &who(request)).await {
+        Ok(()) => Ok(done()),
+        Err(runtime::Error::Illegal(illegal)) if already(illegal.status) => Ok(done()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Who is asking, for the timeline.
+fn who(request: &HttpRequest) -> String {
+    request.peer_addr().map_or_else(|| "a client".to_owned(), |peer| format!("a client at {}", peer.ip()))
+}
+
+/// `POST /api/agent/{id}/stop`: end after the turn that is going on.
+pub async fn stop(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    control(&state, &request, id, Event::StopRequested, Status::is_terminal).await
+}
+
+/// Body of `POST /api/agent/{id}/signal`.
+#[derive(Deserialize)]
+pub struct Signal {
+    message: Option<String>,
+}
+
+/// `POST /api/agent/{id}/signal`: a word for the next turns; an empty one clears it.
+pub async fn signal(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+    body: Body<Signal>,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    let text = body.0.message.unwrap_or_default();
+    control(&state, &request, id, Event::Signalled { text }, |_| false).await
+}
+
+/// `PUT …/pause`
+pub async fn pause(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    control(&state, &request, id, Event::Paused, |s| s == Status::Paused).await
+}
+
+/// `PUT …/resume`
+pub async fn resume(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    control(&state, &request, id, Event::Resumed, |s| s == Status::Running).await
+}
+
+/// `?reason=`
+#[derive(Deserialize)]
+pub struct Reason {
+    reason: Option<Word>,
+}
+
+/// `DELETE /api/agent/{id}/cancel`
+pub async fn cancel(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+    why: Query<Reason>,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    let given = why.into_inner().reason.map(|w| w.0).filter(|r| !r.trim().is_empty());
+    let reason = given.unwrap_or_else(|| "Cancelled by user".to_owned());
+    control(&state, &request, id, Event::Cancelled { reason }, |s| s == Status::Terminated).await
+}
+
+/// `DELETE /api/workflow/{id}`
+pub async fn terminate(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+    why: Query<Reason>,
+) -> Result<HttpResponse, Problem> {
+    cancel(state, id, request, why).await
+}
+
+/// `POST /api/agent/{id}/respond`: nothing asks a person yet, so there is never a question to answer.
+pub async fn respond(
+    state: Data<State>,
+    id: Path<String>,
+    _answer: Body<Json>,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    executions::status(&state.runtime.pool().get().await?, id).await?;
+    Err(Problem::refused(format!("No pending HUMAN task found for execution {id}")))
+}

@@ -1,0 +1,93 @@
+//! The Agentspan agent API and Conductor's worker API, as their clients speak them.
+//!
+//! This is the only module that knows the protocol's words (workflow, taskDef, referenceTaskName, …); everything
+//! behind it uses ours. `docs/compatibility.md` lists what is there and where we differ on purpose.
+
+mod agents;
+mod control;
+mod executions;
+mod messages;
+mod model;
+mod plan;
+mod polls;
+mod reports;
+mod search;
+mod start;
+mod stream;
+mod task;
+mod task_defs;
+mod tasks;
+pub mod words;
+mod workflows;
+
+use actix_web::web::{self, ServiceConfig};
+use serde::Deserialize;
+
+use super::auth;
+use crate::json;
+
+/// A word from a path or query, made storable.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Word(pub String);
+
+impl From<String> for Word {
+    fn from(text: String) -> Self {
+        match json::storable_text(&text) {
+            std::borrow::Cow::Borrowed(_) => Self(text),
+            std::borrow::Cow::Owned(text) => Self(text),
+        }
+    }
+}
+
+/// Every path of the protocol. The first that matches answers, so words stand before `{…}`.
+pub fn routes(app: &mut ServiceConfig) {
+    app.service(web::resource("/api/token").post(auth::token)).configure(agent_api).configure(worker_api);
+}
+
+fn agent_api(app: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(format!("/api/agent/{path}"));
+    app.service(at("start").post(agents::start))
+        .service(at("deploy").post(agents::deploy))
+        .service(at("compile").post(agents::compile))
+        .service(at("list").get(agents::list))
+        .service(at("executions").get(search::search))
+        .service(at("executions/{id}").get(executions::detail))
+        .service(at("executions/{id}/full").get(workflows::full))
+        .service(at("executions/{id}/tasks").get(executions::tasks))
+        .service(at("execution/{id}").get(executions::usage))
+        .service(at("stream/{id}").get(stream::stream))
+        .service(at("events/{id}").post(executions::framework_event))
+        .service(at("{id}/status").get(executions::status))
+        .service(at("{id}/respond").post(control::respond))
+        .service(at("{id}/stop").post(control::stop))
+        .service(at("{id}/signal").post(control::signal))
+        .service(at("{id}/pause").put(control::pause))
+        .service(at("{id}/resume").put(control::resume))
+        .service(at("{id}/cancel").delete(control::cancel))
+        .service(at("{name}").get(agents::get).delete(agents::delete));
+}
+
+fn worker_api(app: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(format!("/api/{path}"));
+    app.service(at("tasks").post(reports::update))
+        .service(at("tasks/update-v2").post(reports::update_v2))
+        .service(at("tasks/poll/batch/{task}").get(polls::batch))
+        .service(at("tasks/poll/{task}").get(polls::single))
+        .service(at("tasks/queue/sizes").get(tasks::queue_sizes))
+        .service(at("tasks/queue/all").get(tasks::queue_all))
+        .service(at("tasks/queue/polldata").get(tasks::poll_data))
+        .service(at("tasks/queue/polldata/all").get(tasks::all_poll_data))
+        .service(at("tasks/{id}/log").get(tasks::logs).post(tasks::log))
+        .service(at("tasks/{id}").get(tasks::get))
+        .service(at("tasks/{execution}/{reference}/{status}").post(reports::update_by_reference))
+        .service(at("metadata/taskdefs").get(task_defs::list).put(task_defs::put).post(task_defs::put))
+        .service(at("metadata/taskdefs/{name}").get(task_defs::get).delete(task_defs::delete))
+        .service(at("metadata/workflow").get(agents::definitions))
+        .service(at("metadata/workflow/{name}").get(agents::definition))
+        .service(at("workflow").post(workflows::start))
+        .service(at("workflow/{id}").get(workflows::get).delete(control::terminate))
+        .service(at("workflow/{id}/pause").put(control::pause))
+        .service(at("workflow/{id}/resume").put(control::resume))
+        .service(at("workflow/{id}/messages").post(messages::push));
+}

@@ -1,0 +1,391 @@
+//! What happens to a run, as it happens: server-sent events from the events table.
+//!
+//! Nothing is remembered between two frames but the number of the last one, so a stream can be cut anywhere and goes
+//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so frame
+//! numbers are twice the event's, and one more for the second.
+//!
+//! Invariants, each with a test:
+//!
+//! 1. Frame numbers grow.
+//! 2. Going on after frame n gives exactly the frames after n.
+//! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::web::{Bytes, Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::task::{Fields, fields, raw};
+use super::words;
+use crate::agent::Agent;
+use crate::id::ExecutionId;
+use crate::json;
+use crate::store;
+use crate::store::read::events::{self, Event};
+use crate::store::read::executions::{self, Execution};
+use crate::web::{Problem, State};
+
+/// Clients give a silent stream up after 30 seconds.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that are read at once.
+const PAGE: i64 = 100;
+
+/// `GET /api/agent/stream/{id}`
+pub async fn stream(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let id = words::execution_id(&id)?;
+    let pool = state.runtime.pool();
+    let execution = executions::get(&pool.get().await?, id).await?;
+    let agent = state.agent(&execution.agent, execution.version).await?;
+    let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset();
+    let watch = Watch {
+        state,
+        id,
+        agent,
+        last: last.unwrap_or(0),
+        waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
+        ended: false,
+        heartbeat,
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
+        .insert_header((header::CONTENT_ENCODING, "identity"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .streaming(stream::unfold(watch, |mut watch| async move {
+            let bytes = watch.next().await?;
+            Some((Ok::<_, actix_web::Error>(bytes), watch))
+        })))
+}
+
+/// One client that watches one run.
+struct Watch {
+    state: Data<State>,
+    id: ExecutionId,
+    agent: std::sync::Arc<Agent>,
+    /// Number of the last frame that was read.
+    last: i64,
+    waiting: VecDeque<Bytes>,
+    /// Nothing comes after what is waiting.
+    ended: bool,
+    heartbeat: Interval,
+}
+
+impl Watch {
+    /// The next bytes to send, or `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.waiting.pop_front() {
+                return Some(bytes);
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.read().await {
+                tracing::warn!(?error, execution.id = %self.id, "a stream ends early; its client goes on elsewhere");
+                self.part(1000);
+            } else if self.waiting.is_empty() && !self.ended {
+                self.wait().await;
+            }
+        }
+    }
+
+    /// Wait until there may be more, or it is time for a sign of life.
+    async fn wait(&mut self) {
+        let seq = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
+        let runtime = &self.state.runtime;
+        tokio::select! {
+            () = runtime.changed(self.id, seq) => {}
+            _ = self.heartbeat.tick() => self.waiting.push_back(Bytes::from_static(b":heartbeat\n\n")),
+            () = runtime.stop().cancelled() => self.part(250),
+        }
+    }
+
+    /// Say goodbye before the run has ended: come back in a moment, here or elsewhere.
+    fn part(&mut self, after_ms: u32) {
+        self.waiting.push_back(Bytes::from(format!("retry:{after_ms}\n\n")));
+        self.ended = true;
+    }
+
+    /// Read the events after the last frame into frames.
+    async fn read(&mut self) -> Result<(), store::Error> {
+        let db = self.state.runtime.pool().get().await?;
+        let from = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
+        let events = events::since(&db, self.id, from, PAGE).await?;
+        for event in events {
+            let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
+            for frame in frames(&event, &self.agent, end.as_ref()) {
+                if frame.id > self.last {
+                    self.waiting.push_back(frame.bytes(self.id, event.at.as_millisecond()));
+                }
+            }
+            self.last = self.last.max(i64::from(event.seq) * 2 + 1);
+            self.ended |= end.is_some();
+        }
+        Ok(())
+    }
+}
+
+fn is_end(kind: &str) -> bool {
+    matches!(kind, "completed" | "failed" | "terminated" | "timed_out")
+}
+
+/// One frame of the stream.
+struct Frame {
+    id: i64,
+    kind: &'static str,
+    payload: Fields,
+}
+
+impl Frame {
+    fn new<const N: usize>(
+        event: &Event,
+        second: bool,
+        kind: &'static str,
+        payload: [(&str, Box<RawValue>); N],
+    ) -> Self {
+        let id = i64::from(event.seq) * 2 + i64::from(second);
+        Self { id, kind, payload: payload.map(|(key, value)| (key.to_owned(), value)).into_iter().collect() }
+    }
+
+    fn bytes(self, execution: ExecutionId, at_ms: i64) -> Bytes {
+        let mut data = Fields::new();
+        data.insert("id".into(), raw(&self.id));
+        data.insert("type".into(), raw(self.kind));
+        data.insert("executionId".into(), raw(&execution));
+        data.insert("timestamp".into(), raw(&at_ms));
+        data.extend(self.payload);
+        let text = serde_json::to_string(&data).expect("maps with string keys always serialise");
+        // Values are as clients sent them, line breaks between tokens included; inside of texts those are escapes.
+        let line = json::restore(&text).replace(['\r', '\n'], " ");
+        Bytes::from(format!("id:{}\nevent:{}\ndata:{line}\n\n", self.id, self.kind))
+    }
+}
+
+/// What the stream shows of an event. `end` is the execution, for the event that ended it.
+fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
+    let one = |kind, payload| vec![Frame::new(event, false, kind, payload)];
+    match event.kind.as_str() {
+        "model_called" => {
+            let turn = event.turn.and_then(|t| u32::try_from(t).ok()).unwrap_or(1);
+            let reference = raw(&words::model_reference(agent, turn));
+            vec![Frame::new(
+                event,
+                false,
+                "thinking",
+                [("content", reference.clone()), ("message", reference)],
+            )]
+        }
+        "tool_returned" | "tool_failed" => {
+            let name = event.name.clone().unwrap_or_default();
+            let args = event.input.as_ref().map_or_else(|| raw(&json!({})), raw);
+            call_and_result(event, &name, args, result(event))
+        }
+        "call_refused" => {
+            let data = event.data.as_ref().map(fields).unwrap_or_default();
+            let name = text(&data, "name").unwrap_or_default();
+            let answer = text(&data, "text").unwrap_or_default();
+            call_and_result(event, &name, raw(&json!({})), raw(&answer))
+        }
+        "condensed" => {
+            let data = event.data.as_ref().map(fields).unwrap_or_default();
+            let field = |key: &str| data.get(key).cloned().unwrap_or_else(|| raw(&Value::Null));
+            vec![Frame::new(
+                event,
+                false,
+                "context_condensed",
+                [
+                    ("content", field("trigger")),
+                    ("messagesBefore", field("before")),
+                    ("messagesAfter", field("after")),
+                    ("exchangesCondensed", field("exchanges")),
+                ],
+            )]
+        }
+        "paused" => one("waiting", [("pendingTool", raw(&json!({})))]),
+        "completed" => {
+            let output = end.and_then(|e| e.output.as_ref()).map_or_else(|| raw(&json!({})), raw);
+            one("done", [("output", output)])
+        }
+        "failed" | "terminated" | "timed_out" => {
+            let reason = end.and_then(|e| e.reason.clone()).unwrap_or_else(|| event.kind.clone());
+            let (content, message) = (raw(&reason), raw(&reason));
+            vec![Frame::new(
+                event,
+                false,
+                "error",
+                [("content", content), ("message", message), ("toolName", raw("workflow"))],
+            )]
+        }
+        _ => vec![],
+    }
+}
+
+/// A call right before its result: clients pair them by their order, also when tools ran side by side.
+fn call_and_result(event: &Event, name: &str, args: Box<RawValue>, result: Box<RawValue>) -> Vec<Frame> {
+    vec![
+        Frame::new(
+            event,
+            false,
+            "tool_call",
+            [("toolName", raw(name)), ("args", args.clone()), ("input", args)],
+        ),
+        Frame::new(event, true, "tool_result", [("toolName", raw(name)), ("result", result)]),
+    ]
+}
+
+/// `result` of a tool's output when there is one, else the whole; of a failure its reason.
+fn result(event: &Event) -> Box<RawValue> {
+    if event.kind == "tool_failed" {
+        return raw(&json!({ "status": "FAILED", "error": event.error }));
+    }
+    let Some(output) = &event.output else { return raw(&json!({})) };
+    match fields(output).shift_remove("result") {
+        Some(result) if result.get() != "null" => result,
+        _ => raw(output),
+    }
+}
+
+fn text(fields: &Fields, key: &str) -> Option<String> {
+    fields.get(key).and_then(|v| serde_json::from_str(v.get()).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Status;
+    use crate::json::Json;
+
+    fn agent() -> Agent {
+        Agent::parse(r#"{"name":"ops","model":"demo/x","tools":[{"name":"look"}]}"#).unwrap()
+    }
+
+    fn event(seq: i32, kind: &str) -> Event {
+        Event {
+            seq,
+            kind: kind.into(),
+            data: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            turn: Some(2),
+            name: None,
+            call_id: None,
+            input: None,
+            output: None,
+            error: None,
+        }
+    }
+
+    fn json(text: &str) -> Json {
+        Json::from_text(text.into()).unwrap()
+    }
+
+    fn ended(status: Status, output: Option<Json>, reason: Option<&str>) -> Execution {
+        Execution {
+            id: ExecutionId::new(),
+            agent: "ops".into(),
+            version: 1,
+            status,
+            reason: reason.map(str::to_owned),
+            input: Json::null(),
+            context: Json::null(),
+            output,
+            last_seq: 9,
+            start_key: None,
+            session_id: None,
+            domains: None,
+            priority: 0,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+            ended_at: Some(jiff::Timestamp::UNIX_EPOCH),
+        }
+    }
+
+    fn shown(event: &Event, end: Option<&Execution>) -> Vec<(i64, String, Value)> {
+        let show = |frame: Frame| {
+            let (id, kind) = (frame.id, frame.kind.to_owned());
+            let text = String::from_utf8(frame.bytes(ExecutionId::new(), 5).to_vec()).unwrap();
+            assert!(
+                text.starts_with(&format!("id:{id}\nevent:{kind}\ndata:{{")) && text.ends_with("}\n\n"),
+                "{text}"
+            );
+            assert_eq!(text.lines().count(), 4, "one line of data: {text}");
+            let data = text.lines().nth(2).unwrap().strip_prefix("data:").unwrap();
+            (id, kind, serde_json::from_str(data).unwrap())
+        };
+        frames(event, &agent(), end).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_tool_is_a_call_right_before_its_result() {
+        let returned = Event {
+            name: Some("look".into()),
+            input: Some(json("{\"n\":\n 1.50}")),
+            output: Some(json(r#"{"result":{"a":1},"_state_updates":{}}"#)),
+            ..event(7, "tool_returned")
+        };
+        let shown = shown(&returned, None);
+        let [(14, call, args), (15, result, value)] = &shown[..] else { panic!("{shown:?}") };
+        assert_eq!((call.as_str(), result.as_str()), ("tool_call", "tool_result"));
+        assert_eq!(
+            (&args["args"], &args["input"], &value["result"]),
+            (&json!({"n": 1.5}), &json!({"n": 1.5}), &json!({"a": 1}))
+        );
+        assert_eq!((&value["toolName"], &value["timestamp"]), (&json!("look"), &json!(5)));
+    }
+
+    #[test]
+    fn a_result_without_that_key_is_the_whole_output() {
+        let returned =
+            Event { output: Some(json(r#"{"result":null,"rows":2}"#)), ..event(1, "tool_returned") };
+        assert_eq!(shown(&returned, None)[1].2["result"], json!({"result": null, "rows": 2}));
+    }
+
+    #[test]
+    fn a_tool_that_failed_for_good_is_no_error_of_the_stream() {
+        let failed = Event { error: Some("boom".into()), ..event(3, "tool_failed") };
+        let kinds: Vec<_> = shown(&failed, None).into_iter().map(|(_, kind, _)| kind).collect();
+        assert_eq!(kinds, ["tool_call", "tool_result"]);
+        assert!(shown(&event(4, "attempt_failed"), None).is_empty(), "it is tried again");
+    }
+
+    #[test]
+    fn a_call_that_no_tool_answered_is_shown_with_its_answer() {
+        let refused = Event {
+            data: Some(json(r#"{"turn":1,"call":0,"id":"call_1","name":"nope","text":"no such tool"}"#)),
+            ..event(2, "call_refused")
+        };
+        assert_eq!(shown(&refused, None)[1].2["result"], "no such tool");
+    }
+
+    #[test]
+    fn the_end_is_the_output_or_the_reason() {
+        let output = Some(json(r#"{"result":"x\u0001","finishReason":"STOP"}"#));
+        let done = &shown(&event(9, "completed"), Some(&ended(Status::Completed, output, None)))[0];
+        assert_eq!(
+            (done.0, done.1.as_str(), &done.2["output"]["finishReason"]),
+            (18, "done", &json!("STOP"))
+        );
+        let error = &shown(&event(9, "timed_out"), Some(&ended(Status::TimedOut, None, Some("too long"))))[0];
+        assert_eq!(
+            (error.1.as_str(), &error.2["content"], &error.2["message"]),
+            ("error", &json!("too long"), &json!("too long"))
+        );
+    }
+
+    #[test]
+    fn a_model_call_is_named_by_its_turn() {
+        assert_eq!(shown(&event(2, "model_called"), None)[0].2["content"], "ops_llm__2");
+    }
+}
