@@ -102,6 +102,25 @@ pub fn storable_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Stored text as a program reads it: what was swapped is itself again, as far as text can hold it.
+#[must_use]
+pub fn readable(text: &str) -> Cow<'_, str> {
+    if !text.as_bytes().contains(&0xF4) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ESCAPE => out.extend(chars.next()),
+            NUL => out.push('\0'),
+            c if SURROGATES.contains(&c) => out.push(char::REPLACEMENT_CHARACTER),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn push_escaped(out: &mut String, c: char) {
     if c == NUL || c == ESCAPE || SURROGATES.contains(&c) {
         out.push(ESCAPE);

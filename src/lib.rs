@@ -1,14 +1,19 @@
 //! Tenure: AI agents that keep their job when their process dies.
 //!
-//! One binary and one Postgres database run agents durably. The modules, in reading order:
+//! One binary and one Postgres database run agents durably. See `ARCHITECTURE.md` for the map.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod agent;
+pub mod cli;
 pub mod engine;
 pub mod id;
 pub mod json;
 pub mod llm;
+pub mod perform;
 pub mod postgres;
+pub mod prompt;
 pub mod runtime;
+pub mod server;
 pub mod store;
 pub mod web;
+pub mod worker;

@@ -2,7 +2,7 @@
 --
 -- Parameters, one array each: $1 id, $2 agent, $3 version, $4 input, $5 state, $6 context, $7 start key,
 -- $8 session id, $9 domains, $10 domain, $11 priority, $12 seconds until the deadline
--- Returns: id, now of each one that was inserted
+-- Returns: id of each one that was inserted
 insert into tenure.executions
        (id, agent, version, status, input, state, context, start_key, session_id, domains, domain, priority, deadline,
         created_at, updated_at)
@@ -11,6 +11,7 @@ select id, agent, version, 'running', input, state, context, start_key, session_
   from unnest($1::uuid[], $2::text[], $3::integer[], $4::json[], $5::json[], $6::json[], $7::text[], $8::text[],
               $9::json[], $10::text[], $11::smallint[], $12::double precision[])
        as n (id, agent, version, input, state, context, start_key, session_id, domains, domain, priority, timeout)
+ where not exists (select from tenure.executions e where e.id = n.id)   -- the same start again, after a lost answer
     on conflict (agent, start_key) where start_key is not null and status in ('running', 'paused', 'completed')
     do nothing
-returning id, created_at
+returning id

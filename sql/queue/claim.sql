@@ -40,7 +40,7 @@ with picked as materialized (
 )
 select l.execution_id, l.attempt_id, l.queue_id, l.priority, l.run_at, l.worker_id, l.leased_at, l.first_leased, l.polls,
        l.slot, l.lease, t.kind, t.turn, t.call, t.attempt, t.losses, t.name, t.call_id, t.input, t.retry_of, t.created_at,
-       e.agent, e.version, e.context, e.start_key, n.domain, e.input as execution_input
+       e.agent, e.version, e.context, e.start_key, n.name as queue, n.domain, e.input as execution_input
   from leased l
   join tenure.tasks t on t.execution_id = l.execution_id and t.id = l.attempt_id
   join tenure.executions e on e.id = l.execution_id

@@ -45,6 +45,10 @@ pub(super) struct Target<'a> {
 pub(super) type Fallback = fn(body: &mut Map<String, Value>, refusal: &str) -> bool;
 
 impl Http {
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// A client whose requests take at most `timeout` from the first byte sent to the last one read.
     pub(super) fn new(timeout: Duration) -> Result<Self, Error> {
         let client = Client::builder()

@@ -107,6 +107,12 @@ pub struct Models {
 }
 
 impl Models {
+    /// How long one request may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.http.timeout()
+    }
+
     /// Reads keys, base URLs, `TENURE_MODEL_TIMEOUT_SECS` and `TENURE_DEMO_SCRIPT` through `env`
     /// (`main` passes the process environment). An empty variable counts as unset.
     ///

@@ -2,17 +2,29 @@
 //!
 //! Handlers, performers and timers call the methods of [`Runtime`]; nothing else writes to an execution.
 
+mod agents;
+pub mod answer;
+mod batch;
+mod claims;
+mod clock;
+mod commit;
+mod wake;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Agent;
-use crate::engine::{self, Task};
+use crate::engine;
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
 use crate::store;
+
+pub use crate::store::queue::Lease;
+pub use batch::{ModelFailure, ModelOutcome};
+use commit::{Done, Item, Work};
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
 pub const MODEL_QUEUE: &str = "tenure.model";
@@ -128,53 +140,34 @@ pub enum Reported {
     Unknown,
 }
 
-/// An attempt that a worker has until a time.
+/// How a server takes part.
 #[derive(Debug, Clone)]
-pub struct Lease {
+pub struct Settings {
+    /// What this server is called, unique among living ones: `host:pid:random`.
+    pub name: String,
+    /// Model calls at the same time; 0 when this server performs none.
+    pub model_calls: usize,
+    /// How long one may take.
+    pub model_timeout: Duration,
+    /// Committers.
+    pub committers: usize,
+}
+
+/// A model call that this server has to perform.
+#[derive(Debug)]
+pub struct ModelCall {
     /// The execution.
     pub execution: ExecutionId,
     /// The attempt.
     pub attempt: AttemptId,
-    /// What it is a try at.
-    pub task: Task,
-    /// The queue's name: tool, check or [`MODEL_QUEUE`].
-    pub queue: String,
-    /// The queue's domain, empty for none.
-    pub domain: String,
-    /// Tool, check or model.
-    pub name: String,
-    /// The call's id in the conversation.
-    pub call_id: Option<String>,
-    /// The task's input as stored.
-    pub input: Json,
-    /// Which try, 1-based.
-    pub number: u32,
-    /// Earlier tries that were lost with their worker.
-    pub losses: u32,
-    /// The attempt before.
-    pub retry_of: Option<AttemptId>,
-    /// How often it was handed out, this time included.
-    pub polls: u32,
-    /// When it was queued.
-    pub created_at: Timestamp,
-    /// When it was first handed out.
-    pub started_at: Timestamp,
-    /// Seconds of the lease.
-    pub lease_secs: f64,
-    /// Priority of the execution.
-    pub priority: i16,
     /// The agent.
-    pub agent: String,
-    /// Its version.
-    pub version: i32,
-    /// What the execution's tools share now.
-    pub context: Json,
-    /// The execution's input.
-    pub execution_input: Json,
-    /// The execution's start key.
-    pub start_key: Option<String>,
-    /// The worker session that has it.
-    pub worker_id: i64,
+    pub agent: Arc<Agent>,
+    /// 1-based.
+    pub turn: u32,
+    /// The last message that it sees.
+    pub upto: u32,
+    /// Held while it is performed.
+    pub slot: OwnedSemaphorePermit,
 }
 
 /// Everything a server process shares. Cheap to clone.
@@ -183,12 +176,143 @@ pub struct Runtime {
     shared: Arc<Shared>,
 }
 
+struct Session {
+    id: i64,
+    model_queue: i32,
+    slots: Arc<Semaphore>,
+    lease_secs: f64,
+}
+
 struct Shared {
     pool: store::Pool,
     stop: CancellationToken,
+    closed: CancellationToken,
+    committers: Vec<mpsc::Sender<Item>>,
+    claims: Arc<claims::Claims>,
+    agents: agents::Agents,
+    watched: wake::Watched,
+    news: mpsc::UnboundedSender<wake::News>,
+    calls: mpsc::UnboundedSender<ModelCall>,
+    session: Session,
+    due: Notify,
+}
+
+/// Items that may wait for one committer.
+const BACKLOG: usize = 20_000;
+
+impl Shared {
+    /// Room for a model call here, and the worker id and lease that it is performed under.
+    fn model_slot(&self) -> Option<(OwnedSemaphorePermit, (i64, f64))> {
+        if self.stop.is_cancelled() {
+            return None;
+        }
+        let slot = self.session.slots.clone().try_acquire_owned().ok()?;
+        Some((slot, (self.session.id, self.session.lease_secs)))
+    }
+
+    /// Whether to stop waiting for a database that is away.
+    fn given_up(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    fn submit(&self, work: Work) -> Result<oneshot::Receiver<Result<Done, Error>>, Error> {
+        let (reply, done) = oneshot::channel();
+        // Starts with one key go to one committer, so that they do not wait for each other in two transactions.
+        let shard = match &work {
+            Work::Start(Start { key: Some(key), .. }) => {
+                key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b))
+            }
+            work => work.execution().as_u128(),
+        };
+        let committers = self.committers.len() as u128;
+        let shard = usize::try_from(shard % committers).unwrap_or(0);
+        self.committers[shard].try_send(Item { work, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => Error::Busy,
+            mpsc::error::TrySendError::Closed(_) => Error::ShuttingDown,
+        })?;
+        Ok(done)
+    }
+
+    async fn done(&self, work: Work) -> Result<Done, Error> {
+        self.submit(work)?.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// Something was committed: wake who waits for it, here at once and elsewhere soon.
+    fn published(&self, after: commit::After) {
+        for (hand_off, slot) in after.hand_offs {
+            let batch::HandOff { execution, attempt, agent, turn, upto } = hand_off;
+            let _ = self.calls.send(ModelCall { execution, attempt, agent, turn, upto, slot });
+        }
+        for (id, seq) in &after.changed {
+            self.watched.publish(*id, *seq);
+        }
+        if after.deferred {
+            self.due.notify_one();
+        }
+        for queue in &after.ready {
+            self.claims.wake(*queue);
+        }
+        if !after.ready.is_empty() || !after.changed.is_empty() {
+            let _ = self.news.send(wake::News { queues: after.ready, changed: after.changed });
+        }
+    }
+
+    /// Queues have something ready, without an event.
+    fn woken(&self, queues: Vec<i32>) {
+        if !queues.is_empty() {
+            self.published(commit::After { ready: queues, ..commit::After::default() });
+        }
+    }
 }
 
 impl Runtime {
+    /// Join the servers of a migrated database. Model calls that this server has to perform arrive on the channel.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the database can't be reached.
+    pub async fn open(
+        pool: store::Pool,
+        config: crate::postgres::Config,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<ModelCall>), Error> {
+        let claims = claims::Claims::open(pool.clone());
+        let model_queue = claims.queue_id(MODEL_QUEUE, "").await?;
+        let id =
+            store::servers::join(&pool.get().await.map_err(store::Error::from)?, model_queue, &settings.name)
+                .await?;
+        let (calls, performed) = mpsc::unbounded_channel();
+        let (news, told) = mpsc::unbounded_channel();
+        let (committers, items): (Vec<_>, Vec<_>) =
+            (0..settings.committers.max(1)).map(|_| mpsc::channel(BACKLOG)).unzip();
+        let shared = Arc::new(Shared {
+            pool,
+            stop,
+            closed: CancellationToken::new(),
+            committers,
+            claims,
+            agents: agents::Agents::default(),
+            watched: wake::Watched::default(),
+            news,
+            calls,
+            session: Session {
+                id,
+                model_queue,
+                slots: Arc::new(Semaphore::new(settings.model_calls)),
+                lease_secs: settings.model_timeout.as_secs_f64() + 30.0,
+            },
+            due: Notify::new(),
+        });
+        for items in items {
+            tokio::spawn(commit::run(shared.clone(), items));
+        }
+        tokio::spawn(clock::run(shared.clone()));
+        tokio::spawn(wake::tell(shared.clone(), told));
+        tokio::spawn(wake::hear(shared.clone(), config));
+        Ok((Self { shared }, performed))
+    }
+
     /// Connections for reading.
     #[must_use]
     pub fn pool(&self) -> &store::Pool {
@@ -201,14 +325,33 @@ impl Runtime {
         &self.shared.stop
     }
 
+    /// End the background work. Everything that was answered is committed.
+    pub fn close(&self) {
+        self.shared.claims.release_all();
+        self.shared.closed.cancel();
+    }
+
+    /// The agent version, from memory when it was used before.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error::NotFound`]
+    pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, Error> {
+        let db = self.shared.pool.get().await.map_err(store::Error::from)?;
+        Ok(self.shared.agents.get(&db, name, version).await?)
+    }
+
     /// Accept a run. Durable when this returns.
     ///
     /// # Errors
     ///
     /// [`Error`]; with the same key it may be tried again.
     pub async fn start(&self, start: Start) -> Result<Started, Error> {
-        let _ = start;
-        unimplemented!()
+        let (id, version) = (start.id, start.version);
+        match self.shared.done(Work::Start(start)).await? {
+            Done::Started(started) => Ok(started),
+            _ => Ok(Started { id, version, is_new: true }),
+        }
     }
 
     /// Something a person or program wants of an execution: pause, resume, stop, signal, cancel.
@@ -217,8 +360,7 @@ impl Runtime {
     ///
     /// [`Error::Illegal`] when its state does not allow it; [`store::Error::NotFound`].
     pub async fn control(&self, id: ExecutionId, event: engine::Event, by: &str) -> Result<(), Error> {
-        let _ = (id, event, by);
-        unimplemented!()
+        self.shared.done(Work::Control { id, event, by: by.to_owned() }).await.map(drop)
     }
 
     /// A worker's report. Durable when this returns.
@@ -227,8 +369,60 @@ impl Runtime {
     ///
     /// [`Error`]; the same report may be sent again.
     pub async fn report(&self, report: Report) -> Result<Reported, Error> {
-        let _ = report;
-        unimplemented!()
+        match self.shared.done(Work::Report(report)).await? {
+            Done::Reported(reported) => Ok(reported),
+            _ => Ok(Reported::Unknown),
+        }
+    }
+
+    /// How a model call that this server performed has ended. Durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; the same may be said again.
+    pub async fn performed(
+        &self,
+        id: ExecutionId,
+        attempt: AttemptId,
+        outcome: ModelOutcome,
+    ) -> Result<Reported, Error> {
+        let worker = self.shared.session.id;
+        match self.shared.done(Work::Model { id, attempt, worker, outcome }).await? {
+            Done::Reported(reported) => Ok(reported),
+            _ => Ok(Reported::Unknown),
+        }
+    }
+
+    /// Wait for room and then for model calls that nobody performs yet. Empty now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] when the database can't be reached.
+    pub async fn poll_model_calls(&self) -> Result<Vec<ModelCall>, Error> {
+        let session = &self.shared.session;
+        let Ok(first) = session.slots.clone().acquire_owned().await else { return Ok(vec![]) };
+        let mut slots = vec![first];
+        while slots.len() < 32
+            && let Ok(slot) = session.slots.clone().try_acquire_owned()
+        {
+            slots.push(slot);
+        }
+        // Room is held only for the look itself: while nothing waits, commits hand their calls over directly.
+        let (queue, id, secs) = (session.model_queue, session.id, Some(session.lease_secs));
+        let mut leases = self.shared.claims.poll_as(queue, id, secs, slots.len(), Duration::ZERO).await?;
+        if leases.is_empty() {
+            drop(slots);
+            self.shared.claims.wait(queue, Duration::from_secs(1)).await;
+            return Ok(vec![]);
+        }
+        let mut calls = Vec::with_capacity(leases.len());
+        for (lease, slot) in leases.drain(..).zip(slots) {
+            let agent = self.agent(&lease.agent, lease.version).await?;
+            let upto = lease.input.value()["upto"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+            let (execution, attempt) = (lease.execution, lease.attempt);
+            calls.push(ModelCall { execution, attempt, agent, turn: lease.task.turn(), upto, slot });
+        }
+        Ok(calls)
     }
 
     /// Wait up to `timeout` for up to `count` attempts of a queue. Empty when there were none.
@@ -244,8 +438,13 @@ impl Runtime {
         count: usize,
         timeout: Duration,
     ) -> Result<Vec<Lease>, Error> {
-        let _ = (queue, domain, worker, count, timeout);
-        unimplemented!()
+        if count == 0 || self.shared.stop.is_cancelled() {
+            return Ok(vec![]);
+        }
+        tokio::select! {
+            leases = self.shared.claims.poll(queue, domain, worker, count, timeout) => Ok(leases?),
+            () = self.shared.stop.cancelled() => Ok(vec![]),
+        }
     }
 
     /// Extend a lease from now by what the task's definition says; false when nobody has the attempt.
@@ -254,8 +453,8 @@ impl Runtime {
     ///
     /// [`Error::Store`]
     pub async fn extend(&self, execution: ExecutionId, attempt: AttemptId) -> Result<bool, Error> {
-        let _ = (execution, attempt);
-        unimplemented!()
+        let db = self.shared.pool.get().await.map_err(store::Error::from)?;
+        Ok(store::queue::extend(&db, execution, attempt).await?)
     }
 
     /// Hand an attempt out again after `delay`, keeping it the same attempt; false when it is not queued.
@@ -263,15 +462,23 @@ impl Runtime {
     /// # Errors
     ///
     /// [`Error::Store`]
-    pub async fn call_back(&self, execution: ExecutionId, attempt: AttemptId, delay: Duration) -> Result<bool, Error> {
-        let _ = (execution, attempt, delay);
-        unimplemented!()
+    pub async fn call_back(
+        &self,
+        execution: ExecutionId,
+        attempt: AttemptId,
+        delay: Duration,
+    ) -> Result<bool, Error> {
+        let db = self.shared.pool.get().await.map_err(store::Error::from)?;
+        let queue = store::queue::call_back(&db, execution, attempt, delay.as_secs_f64()).await?;
+        if let Some(queue) = queue {
+            if delay.is_zero() { self.shared.woken(vec![queue]) } else { self.shared.due.notify_one() }
+        }
+        Ok(queue.is_some())
     }
 
     /// Resolves when `execution` may have more than `seq` events: soon after a commit anywhere, and at the latest after
-    /// a second or so. The caller reads the table again; this is a hint.
+    /// a few seconds. The caller reads the table again; this is a hint.
     pub async fn changed(&self, execution: ExecutionId, seq: i32) {
-        let _ = (execution, seq);
-        unimplemented!()
+        self.shared.watched.changed(&self.shared.pool, execution, seq).await;
     }
 }

@@ -8,12 +8,14 @@ pub mod logs;
 pub mod read;
 pub mod task_defs;
 
-use refinery::embed_migrations;
 use tokio_postgres::error::SqlState;
 
 pub use deadpool_postgres::{GenericClient, Pool};
 
-embed_migrations!("sql/migrations");
+pub mod commit;
+pub mod queue;
+pub mod schema;
+pub mod servers;
 
 /// Why a statement did not produce a value.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// What was sent can't be stored; the same again won't do better.
+    #[error("this can't be stored: {0}")]
+    Refused(String),
     /// Postgres refused the statement.
     #[error("postgres: {}", .0.as_db_error().map_or_else(|| .0.to_string(), |e| e.message().to_owned()))]
     Postgres(#[source] tokio_postgres::Error),

@@ -1,1 +1,6 @@
-//! Integration tests.
+//! Integration tests: one binary, one link.
+
+mod cli;
+mod postgres;
+mod sdk;
+mod worker;

@@ -15,6 +15,8 @@ pub struct Message {
     pub role: String,
     /// Its turn.
     pub turn: i32,
+    /// Which of its turn's calls it answers, from 0.
+    pub call: Option<i16>,
     /// The call that it answers.
     pub call_id: Option<String>,
     /// The tool of that call.
@@ -43,6 +45,7 @@ pub async fn conversation(
     let message = |row: &Row| Message {
         role: row.get("role"),
         turn: row.get("turn"),
+        call: row.get("call"),
         call_id: row.get("call_id"),
         name: row.get("name"),
         content: row.get("content"),

@@ -1,0 +1,65 @@
+# `just` lists these; each is a line over cargo or tenure.
+
+# List the recipes
+default:
+    @{{ just_executable() }} --list --unsorted
+
+# Play the story of a run that outlives its worker and its server
+demo *args:
+    cargo run --release -- demo {{ args }}
+
+# Serve on http://localhost:6767 with a private Postgres under target/dev
+dev *args:
+    cargo run -- serve --data-dir target/dev {{ args }}
+
+# Run all tests; `just test NAME` runs those whose name contains NAME
+test *args:
+    cargo test {{ args }}
+
+# Run the Python SDKs' suite only; arguments go to pytest, as in `just sdk -k stream`
+sdk *args:
+    TENURE_TEST_SDK_ARGS="{{ args }}" cargo test --test it sdk::
+
+# Everything that is checked before a commit, cheapest first
+check: fmt-check lint doc
+
+# Format the code
+fmt:
+    cargo fmt
+
+# Is the code formatted?
+fmt-check:
+    cargo fmt --check
+
+# Warnings are errors
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# Build the documentation of the code
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# Licences, advisories and sources of dependencies (needs cargo-deny)
+deny:
+    cargo deny check
+
+# Everything that continuous integration does (installs packages: meant for a throw-away machine)
+ci:
+    .ci/run
+
+# Open psql on the database of `just dev`
+psql *args:
+    cargo run --quiet -- psql --data-dir target/dev -- {{ args }}
+
+# Show tables and views of the database of `just dev`
+schema:
+    cargo run --quiet -- psql --data-dir target/dev -- --command '\d tenure.*'
+
+# Forget everything that `just dev` has stored
+[confirm("Delete target/dev?")]
+reset:
+    rm -rf target/dev
+
+# Say what is wrong with the server on this machine and how to fix it
+doctor:
+    cargo run --quiet -- doctor

@@ -1,0 +1,52 @@
+//! `tenure demo`: the story of a run whose worker and server get killed, played with real processes.
+//!
+//! Each line is printed after it was found to be true. Nothing waits for a time; every wait is for a condition and
+//! has a deadline, and a condition that doesn't come true ends the demo with the reason.
+mod processes;
+mod story;
+pub mod worker;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    failure::{Exit, Failure},
+    terminal::{Ink, Terminal},
+};
+use processes::Stage;
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop everything at the end, instead of keeping the server up to look around
+    #[arg(long)]
+    exit: bool,
+    /// Keep the demo's database under this directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+pub(super) async fn run(demo: Demo, out: Terminal) -> Result<Exit, Failure> {
+    let mut stage = Stage::set(demo.data_dir)?;
+    let mut interrupted = std::pin::pin!(crate::worker::stop_signal());
+    let told = tokio::select! {
+        told = story::tell(&mut stage, out) => told,
+        () = &mut interrupted => Err(Failure::new(Exit::Interrupted, "the demo was interrupted")),
+    };
+    if told.is_ok() && !demo.exit {
+        out.say(format!("\n{}", out.paint(Ink::Dim, "The server stays up. Ctrl-C stops it.")));
+        tokio::select! {
+            () = &mut interrupted => {}
+            () = stage.server_death() => {
+                stage.clear().await?;
+                return Err(Failure::new(Exit::Failed, "the server ended").next(stage.look_at_log()));
+            }
+        }
+    }
+    let cleared = stage.clear().await;
+    told.map_err(|failure| if failure.next.is_some() { failure } else { failure.next(stage.look_at_log()) })?;
+    cleared?;
+    out.say(out.paint(Ink::Dim, "Everything is stopped: no worker, no server, no Postgres is left running."));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,120 @@
+//! The server performs model calls: those that a commit here handed over, and those that nobody performs.
+//!
+//! A call holds no connection and no lock while the model thinks. Its lease belongs to this server's session: when the
+//! process dies, the session's lock vanishes and another server makes the call again. An answer whose attempt was
+//! given up meanwhile is refused when it arrives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::Failure;
+use crate::json::Json;
+use crate::llm::{Class, Model};
+use crate::prompt::{self, Entry};
+use crate::runtime::{Error, ModelCall, ModelFailure, ModelOutcome, Runtime};
+use crate::store;
+
+/// How long calls that are open may go on when the server drains.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Perform until the runtime drains; then wait a moment for what is open and hand the rest back.
+pub async fn run(runtime: Runtime, model: Arc<dyn Model>, mut handed: mpsc::UnboundedReceiver<ModelCall>) {
+    let open = TaskTracker::new();
+    let stop = runtime.stop().clone();
+    loop {
+        tokio::select! {
+            Some(call) = handed.recv() => spawn(&open, &runtime, &model, call),
+            polled = runtime.poll_model_calls() => match polled {
+                Ok(calls) => calls.into_iter().for_each(|call| spawn(&open, &runtime, &model, call)),
+                Err(error) => {
+                    tracing::warn!(?error, "could not look for model calls");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            },
+            () = stop.cancelled() => break,
+        }
+    }
+    while let Ok(call) = handed.try_recv() {
+        spawn(&open, &runtime, &model, call);
+    }
+    open.close();
+    open.wait().await;
+}
+
+fn spawn(open: &TaskTracker, runtime: &Runtime, model: &Arc<dyn Model>, call: ModelCall) {
+    let (runtime, model) = (runtime.clone(), model.clone());
+    open.spawn(async move {
+        let stop = runtime.stop().clone();
+        let performed = perform(&runtime, &*model, &call);
+        let drained = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let outcome = tokio::select! {
+            outcome = performed => outcome,
+            () = drained => lost("the server was stopped in the middle of the call"),
+        };
+        report(&runtime, &call, outcome).await;
+    });
+}
+
+#[tracing::instrument(skip_all, fields(execution.id = %call.execution, task.id = %call.attempt, llm.model = call.agent.model))]
+async fn perform(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> ModelOutcome {
+    let prompt = match prompt_of(runtime, call).await {
+        Ok(Ok(prompt)) => prompt,
+        Ok(Err(nothing)) => return failed(nothing, Failure::Terminal),
+        Err(error) => return failed(format!("the conversation could not be read: {error}"), Failure::Lost),
+    };
+    let condensed = prompt.condensed.as_ref().map(Json::of);
+    let result = model.complete(&prompt.request).await.map_err(|error| {
+        tracing::debug!(%error, "the model call failed");
+        let failure = match error.class() {
+            Class::Retry { after } => Failure::Retryable { after },
+            Class::Fatal => Failure::Terminal,
+        };
+        ModelFailure { error: error.to_string(), failure }
+    });
+    ModelOutcome { result, condensed }
+}
+
+async fn prompt_of(
+    runtime: &Runtime,
+    call: &ModelCall,
+) -> Result<Result<prompt::Prompt, String>, store::Error> {
+    let db = runtime.pool().get().await?;
+    let upto = i32::try_from(call.upto).unwrap_or(i32::MAX);
+    let input = store::read::executions::get(&db, call.execution).await?.input;
+    let messages = store::read::messages::transcript(&db, call.execution, upto).await?;
+    drop(db);
+    let entries: Vec<_> = messages.into_iter().map(Entry::from).collect();
+    Ok(prompt::assemble(&call.agent, &call.execution.to_string(), call.turn, &input, &entries))
+}
+
+fn failed(error: String, failure: Failure) -> ModelOutcome {
+    ModelOutcome { result: Err(ModelFailure { error, failure }), condensed: None }
+}
+
+fn lost(error: &str) -> ModelOutcome {
+    failed(error.to_owned(), Failure::Lost)
+}
+
+/// Say how it ended until that is durable: an answer has cost money.
+async fn report(runtime: &Runtime, call: &ModelCall, outcome: ModelOutcome) {
+    loop {
+        match runtime.performed(call.execution, call.attempt, outcome.clone()).await {
+            Ok(_) => return,
+            Err(Error::Store(store::Error::Unavailable(_)) | Error::Busy)
+                if !runtime.stop().is_cancelled() =>
+            {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => {
+                tracing::error!(?error, execution.id = %call.execution, "a model's answer could not be stored");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Who asks for work, and how it gets some.
+//!
+//! A poll of an idle queue costs no statement: it waits until something says that the queue may have work (a commit here,
+//! a notification from another server, or the sweep that looks each second, which is the truth). Polls that wait at the
+//! same time are served by one statement. A low-water mark per queue keeps claims from walking dead index entries; the
+//! sweep forgets it, so that nothing in front of it stays behind.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout_at;
+
+use super::Lease;
+use super::commit::Work;
+use crate::store::queue::{Mark, Slot};
+use crate::store::{self, GenericClient, Pool};
+
+/// Queues that nobody asked for this long are forgotten in memory.
+const IDLE: Duration = Duration::from_mins(2);
+/// A worker's last poll is written down at most this often.
+const NOTE_EVERY: Duration = Duration::from_secs(2);
+
+/// One queue as this server sees it.
+struct Queue {
+    id: i32,
+    /// Whether there may be something; cleared before looking.
+    maybe: AtomicBool,
+    wake: Notify,
+    mark: Mutex<Mark>,
+    asked: Mutex<Instant>,
+}
+
+/// A worker's last poll.
+struct Seen {
+    id: i64,
+    at: Instant,
+    noted: Instant,
+}
+
+struct Ask {
+    queue: Arc<Queue>,
+    worker: i64,
+    lease_secs: Option<f64>,
+    count: usize,
+    reply: oneshot::Sender<Vec<Lease>>,
+}
+
+/// The work that a reporter would take next.
+pub(super) struct Wanted {
+    item: usize,
+    queue: i32,
+    worker: i64,
+}
+
+/// See the module.
+pub(super) struct Claims {
+    pool: Pool,
+    ids: Mutex<HashMap<(String, String), i32>>,
+    queues: Mutex<HashMap<i32, Arc<Queue>>>,
+    workers: Mutex<HashMap<(i32, String), Seen>>,
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Claims {
+    /// Begin to serve polls.
+    pub fn open(pool: Pool) -> Arc<Self> {
+        let (asks, waiting) = mpsc::unbounded_channel();
+        let claims = Arc::new(Self {
+            pool: pool.clone(),
+            ids: Mutex::default(),
+            queues: Mutex::default(),
+            workers: Mutex::default(),
+            asks,
+        });
+        tokio::spawn(serve(pool, waiting));
+        claims
+    }
+
+    /// Wait up to `patience` for up to `count` attempts of a queue.
+    pub async fn poll(
+        &self,
+        name: &str,
+        domain: &str,
+        worker: &str,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Vec<Lease>, store::Error> {
+        let id = self.queue_id(name, domain).await?;
+        let worker = self.worker(id, worker).await?;
+        self.poll_as(id, worker, None, count, patience).await
+    }
+
+    /// The same for a session that is known already.
+    pub async fn poll_as(
+        &self,
+        queue: i32,
+        worker: i64,
+        lease_secs: Option<f64>,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Vec<Lease>, store::Error> {
+        let queue = self.queue(queue);
+        *locked(&queue.asked) = Instant::now();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            // Interest is registered before looking, so that a wake-up in between is not missed.
+            let woken = queue.wake.notified();
+            if queue.maybe.load(Ordering::Acquire) {
+                let (reply, leases) = oneshot::channel();
+                let queue = queue.clone();
+                let _ = self.asks.send(Ask { queue, worker, lease_secs, count, reply });
+                let leases = leases.await.unwrap_or_default();
+                if !leases.is_empty() {
+                    return Ok(leases);
+                }
+            }
+            if patience.is_zero() || timeout_at(deadline, woken).await.is_err() {
+                return Ok(vec![]);
+            }
+        }
+    }
+
+    /// Wait until a queue may have something.
+    pub async fn wait(&self, queue: i32, patience: Duration) {
+        let queue = self.queue(queue);
+        let woken = queue.wake.notified();
+        if !queue.maybe.load(Ordering::Acquire) {
+            let _ = tokio::time::timeout(patience, woken).await;
+        }
+    }
+
+    /// Something may be ready in a queue: one waiting poll looks, and wakes the next when there is more.
+    pub fn wake(&self, queue: i32) {
+        if let Some(queue) = locked(&self.queues).get(&queue) {
+            queue.maybe.store(true, Ordering::Release);
+            queue.wake.notify_one();
+        }
+    }
+
+    /// All waiting polls return: the server drains.
+    pub fn release_all(&self) {
+        for queue in locked(&self.queues).values() {
+            queue.maybe.store(false, Ordering::Release);
+            queue.wake.notify_waiters();
+        }
+    }
+
+    /// Look at all queues that somebody asks for, from their very beginning.
+    pub async fn sweep(&self) -> Result<(), store::Error> {
+        let asked: Vec<Arc<Queue>> = {
+            let mut queues = locked(&self.queues);
+            queues.retain(|_, q| locked(&q.asked).elapsed() < IDLE || Arc::strong_count(q) > 1);
+            queues.values().cloned().collect()
+        };
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = asked.iter().map(|q| q.id).collect();
+        let ready: HashSet<_> =
+            store::queue::ready(&self.pool.get().await?, &ids).await?.into_iter().collect();
+        for queue in asked {
+            *locked(&queue.mark) = Mark::default();
+            if ready.contains(&queue.id) {
+                queue.maybe.store(true, Ordering::Release);
+                queue.wake.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// Write down when workers were last heard of. Losing that in a crash of Postgres does no harm.
+    pub async fn note_workers(&self) -> Result<(), store::Error> {
+        let due: Vec<_> = {
+            let mut workers = locked(&self.workers);
+            workers.retain(|_, seen| seen.at.elapsed() < IDLE);
+            workers
+                .iter_mut()
+                .filter(|(_, seen)| seen.at > seen.noted && seen.noted.elapsed() >= NOTE_EVERY)
+                .map(|((queue, name), seen)| {
+                    seen.noted = Instant::now();
+                    (*queue, name.clone(), seen.at.elapsed().as_secs_f64())
+                })
+                .collect()
+        };
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut db = self.pool.get().await?;
+        let tx = db.transaction().await?;
+        tx.batch_execute("set local synchronous_commit = off").await?;
+        store::servers::seen(&tx, &due).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The id of a queue, made when it is new.
+    pub async fn queue_id(&self, name: &str, domain: &str) -> Result<i32, store::Error> {
+        let key = (name.to_owned(), domain.to_owned());
+        let ids = self.queue_ids(vec![key.clone()]).await?;
+        ids.get(&key).copied().ok_or(store::Error::NotFound { what: "queue", id: key.0 })
+    }
+
+    /// The ids of queues, made when they are new.
+    pub async fn queue_ids(
+        &self,
+        wanted: Vec<(String, String)>,
+    ) -> Result<HashMap<(String, String), i32>, store::Error> {
+        let mut found = HashMap::with_capacity(wanted.len());
+        let mut missing = vec![];
+        {
+            let ids = locked(&self.ids);
+            for key in wanted {
+                match ids.get(&key) {
+                    Some(id) => drop(found.insert(key, *id)),
+                    None => missing.push(key),
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let made = store::servers::ensure_queues(&self.pool.get().await?, &missing).await?;
+            let mut ids = locked(&self.ids);
+            for (key, id) in made {
+                ids.insert(key.clone(), id);
+                found.insert(key, id);
+            }
+        }
+        Ok(found)
+    }
+
+    fn queue(&self, id: i32) -> Arc<Queue> {
+        let new = || {
+            Arc::new(Queue {
+                id,
+                maybe: AtomicBool::new(true),
+                wake: Notify::new(),
+                mark: Mutex::default(),
+                asked: Mutex::new(Instant::now()),
+            })
+        };
+        locked(&self.queues).entry(id).or_insert_with(new).clone()
+    }
+
+    /// The session of a worker that polls a queue, made when it is new; notes that it was heard of.
+    async fn worker(&self, queue: i32, name: &str) -> Result<i64, store::Error> {
+        let key = (queue, name.to_owned());
+        if let Some(seen) = locked(&self.workers).get_mut(&key) {
+            seen.at = Instant::now();
+            return Ok(seen.id);
+        }
+        let ids = store::servers::seen(&self.pool.get().await?, &[(queue, key.1.clone(), 0.0)]).await?;
+        let id = ids.first().copied().ok_or(store::Error::NotFound { what: "worker", id: key.1.clone() })?;
+        let now = Instant::now();
+        locked(&self.workers).insert(key, Seen { id, at: now, noted: now });
+        Ok(id)
+    }
+
+    /// Which reporters could take more work now. Looks up what the claim in their commit will need.
+    pub async fn prepare_nexts(
+        &self,
+        works: impl Iterator<Item = (usize, &Work)>,
+    ) -> Result<Vec<Wanted>, store::Error> {
+        let mut wanted = vec![];
+        for (item, work) in works {
+            let Work::Report(report) = work else { continue };
+            let Some(next) = &report.next else { continue };
+            let id = self.queue_id(&next.queue, &next.domain).await?;
+            let worker = self.worker(id, &next.worker).await?;
+            if self.queue(id).maybe.load(Ordering::Acquire) {
+                wanted.push(Wanted { item, queue: id, worker });
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Lease what reporters take next, in their transaction.
+    pub async fn claim_nexts(
+        &self,
+        db: &impl GenericClient,
+        wanted: &[Wanted],
+    ) -> Result<Vec<(usize, Lease)>, store::Error> {
+        let slots: Vec<_> =
+            wanted.iter().map(|w| Slot { queue: w.queue, worker: w.worker, lease_secs: None }).collect();
+        let mut marks: Vec<(i32, Mark)> = vec![];
+        for slot in &slots {
+            if !marks.iter().any(|m| m.0 == slot.queue) {
+                marks.push((slot.queue, *locked(&self.queue(slot.queue).mark)));
+            }
+        }
+        let claimed = store::queue::claim(db, &marks, &slots).await?;
+        Ok(claimed
+            .into_iter()
+            .filter_map(|c| {
+                let of_queue: Vec<_> = wanted.iter().filter(|w| w.queue == c.queue).collect();
+                of_queue.get(c.slot).map(|w| (w.item, c.lease))
+            })
+            .collect())
+    }
+}
+
+/// Serve all polls that wait at the same time with one statement.
+async fn serve(pool: Pool, mut waiting: mpsc::UnboundedReceiver<Ask>) {
+    let mut asks = vec![];
+    while waiting.recv_many(&mut asks, 512).await > 0 {
+        if let Err(error) = serve_once(&pool, &mut asks).await {
+            tracing::warn!(?error, "could not claim work");
+            for ask in &asks {
+                // Whoever asks again finds out whether the database is back.
+                ask.queue.maybe.store(true, Ordering::Release);
+            }
+            asks.clear();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error> {
+    asks.retain(|a| !a.reply.is_closed());
+    let mut slots = vec![];
+    let mut owners: HashMap<i32, Vec<usize>> = HashMap::new();
+    let mut queues: HashMap<i32, Arc<Queue>> = HashMap::new();
+    for (i, ask) in asks.iter().enumerate() {
+        queues.entry(ask.queue.id).or_insert_with(|| {
+            ask.queue.maybe.store(false, Ordering::Release);
+            ask.queue.clone()
+        });
+        for _ in 0..ask.count {
+            slots.push(Slot { queue: ask.queue.id, worker: ask.worker, lease_secs: ask.lease_secs });
+            owners.entry(ask.queue.id).or_default().push(i);
+        }
+    }
+    if slots.is_empty() {
+        asks.clear();
+        return Ok(());
+    }
+    let marks: Vec<_> = queues.values().map(|q| (q.id, *locked(&q.mark))).collect();
+    let db = pool.get().await?;
+    let claimed = store::queue::claim(&db, &marks, &slots).await?;
+    let mut leases: Vec<Vec<Lease>> = asks.iter().map(|_| vec![]).collect();
+    let mut counts: HashMap<i32, usize> = HashMap::new();
+    for c in claimed {
+        *counts.entry(c.queue).or_default() += 1;
+        if let Some(queue) = queues.get(&c.queue) {
+            *locked(&queue.mark) = c.mark;
+        }
+        if let Some(i) = owners.get(&c.queue).and_then(|o| o.get(c.slot)) {
+            leases[*i].push(c.lease);
+        }
+    }
+    for (id, queue) in &queues {
+        let asked = owners.get(id).map_or(0, Vec::len);
+        if counts.get(id).copied().unwrap_or(0) == asked {
+            queue.maybe.store(true, Ordering::Release);
+            queue.wake.notify_one();
+        }
+    }
+    let mut orphans = vec![];
+    for (ask, leases) in asks.drain(..).zip(leases) {
+        // Who hung up in between gets nothing: its work is ready again at once.
+        if let Err(leases) = ask.reply.send(leases) {
+            orphans.extend(leases);
+        }
+    }
+    if !orphans.is_empty() {
+        for id in store::queue::give_back(&db, &orphans).await? {
+            if let Some(queue) = queues.get(&id) {
+                *locked(&queue.mark) = Mark::default();
+                queue.maybe.store(true, Ordering::Release);
+                queue.wake.notify_one();
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,489 @@
+//! Committers: a few per server, sharded by execution. Each takes whatever waits, locks those executions, decides, writes
+//! it all and commits once; alone, an item waits for nobody.
+//!
+//! ```text
+//!  items ──► channel ──► [ begin · start · lock · take ]  one round trip
+//!                        decide each, in order            no I/O
+//!                        [ writes · claim · commit ]      one round trip, one fsync
+//!                   ◄──  answers, wake-ups, model calls   only after the commit
+//! ```
+//!
+//! 1. Nothing is answered before it is committed.
+//! 2. An item that can't be stored is refused by itself: the batch is halved until it stands alone.
+//! 3. When the database goes away in mid-commit, the same items are decided again; those that had been committed after
+//!    all are recognised and answered as accepted.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{future::BoxFuture, join};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio_postgres::Client;
+
+use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
+use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
+use crate::agent::Agent;
+use crate::engine::{Event, Status};
+use crate::id::{AttemptId, ExecutionId};
+use crate::store::commit::{Fate, NewExecution, Statements, Taken};
+use crate::store::{self, queue::Expired};
+
+/// Most items in one commit.
+const BATCH: usize = 256;
+/// How long an item is kept while the database is away.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Something for a committer.
+pub(super) enum Work {
+    Start(Start),
+    Control { id: ExecutionId, event: Event, by: String },
+    Report(Report),
+    Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
+    Lost(Expired),
+}
+
+/// What became of it.
+pub(super) enum Done {
+    Started(Started),
+    Controlled,
+    Reported(Reported),
+}
+
+pub(super) struct Item {
+    pub work: Work,
+    pub reply: oneshot::Sender<Result<Done, Error>>,
+}
+
+impl Work {
+    pub fn execution(&self) -> ExecutionId {
+        match self {
+            Self::Start(start) => start.id,
+            Self::Control { id, .. } | Self::Model { id, .. } => *id,
+            Self::Report(report) => report.execution,
+            Self::Lost(expired) => expired.execution,
+        }
+    }
+
+    fn attempt(&self) -> Option<(ExecutionId, AttemptId, Option<i64>, Option<jiff::Timestamp>)> {
+        match self {
+            Self::Report(r) => Some((r.execution, r.attempt, None, None)),
+            Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
+            Self::Lost(e) => Some((e.execution, e.attempt, None, Some(e.lease_until))),
+            Self::Start(_) | Self::Control { .. } => None,
+        }
+    }
+}
+
+/// Run until the channel is closed and empty.
+pub(super) async fn run(shared: Arc<Shared>, mut items: mpsc::Receiver<Item>) {
+    let mut connection = None;
+    let mut waiting = Vec::with_capacity(BATCH);
+    while items.recv_many(&mut waiting, BATCH).await > 0 {
+        let mut todo: Vec<Option<Item>> = waiting.drain(..).map(Some).collect();
+        commit(&shared, &mut connection, &mut todo).await;
+    }
+}
+
+type Connection = (deadpool_postgres::Object, Statements);
+
+/// Commit `items` and answer them; halve them when one of them can't be stored.
+fn commit<'a>(
+    shared: &'a Arc<Shared>,
+    connection: &'a mut Option<Connection>,
+    items: &'a mut [Option<Item>],
+) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let since = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let error = match attempt(shared, connection, items).await {
+                Ok(()) => return,
+                Err(error) => error,
+            };
+            *connection = None;
+            if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
+                tracing::warn!(?error, items = items.len(), "could not commit; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+                continue;
+            }
+            if items.len() > 1 && !error.is_transient() {
+                let (left, right) = items.split_at_mut(items.len() / 2);
+                commit(shared, connection, left).await;
+                commit(shared, connection, right).await;
+                return;
+            }
+            tracing::error!(?error, items = items.len(), "could not commit");
+            let text = error.to_string();
+            for item in items.iter_mut().filter_map(Option::take) {
+                let error = if error.is_transient() {
+                    store::Error::Unavailable(text.clone().into())
+                } else {
+                    store::Error::Refused(text.clone())
+                };
+                let _ = item.reply.send(Err(error.into()));
+            }
+            return;
+        }
+    })
+}
+
+async fn attempt(
+    shared: &Arc<Shared>,
+    connection: &mut Option<Connection>,
+    items: &mut [Option<Item>],
+) -> Result<(), store::Error> {
+    if connection.is_none() {
+        let client = shared.pool.get().await?;
+        let statements = Statements::prepare(&client).await?;
+        *connection = Some((client, statements));
+    }
+    let Some((client, statements)) = connection else { return Ok(()) };
+    let mut tx = Transaction::new(shared, client, statements, items);
+    let answers = match tx.run().await {
+        Ok(answers) => answers,
+        Err(error) => {
+            let _ = client.batch_execute("rollback").await;
+            return Err(error);
+        }
+    };
+    let after = tx.after;
+    for (item, answer) in items.iter_mut().zip(answers) {
+        if let (Some(item), Some(answer)) = (item.take(), answer) {
+            let _ = item.reply.send(answer);
+        }
+    }
+    shared.published(after);
+    Ok(())
+}
+
+/// What is told to others once it is committed.
+#[derive(Default)]
+pub(super) struct After {
+    /// Queues with something new to do, once per attempt.
+    pub ready: Vec<i32>,
+    /// Whether something was deferred.
+    pub deferred: bool,
+    /// Executions and their newest event.
+    pub changed: Vec<(ExecutionId, i32)>,
+    /// Model calls that go on here.
+    pub hand_offs: Vec<(HandOff, OwnedSemaphorePermit)>,
+}
+
+type Answer = Result<Done, Error>;
+
+struct Transaction<'a> {
+    shared: &'a Arc<Shared>,
+    db: &'a deadpool_postgres::Object,
+    sql: &'a Statements,
+    items: &'a [Option<Item>],
+    after: After,
+}
+
+struct Around<'a> {
+    shared: &'a Shared,
+    queues: &'a HashMap<(String, String), i32>,
+    /// Room taken for model calls; given back unless they go on here.
+    slots: Vec<OwnedSemaphorePermit>,
+}
+
+impl Surroundings for Around<'_> {
+    fn queue(&self, name: &str, domain: &str) -> i32 {
+        // Every queue that these executions can name was looked up before.
+        self.queues.get(&(name.to_owned(), domain.to_owned())).copied().unwrap_or_default()
+    }
+
+    fn take_slot(&mut self) -> Option<(i64, f64)> {
+        let (slot, lease) = self.shared.model_slot()?;
+        self.slots.push(slot);
+        Some(lease)
+    }
+}
+
+impl<'a> Transaction<'a> {
+    fn new(
+        shared: &'a Arc<Shared>,
+        db: &'a deadpool_postgres::Object,
+        sql: &'a Statements,
+        items: &'a [Option<Item>],
+    ) -> Self {
+        Self { shared, db, sql, items, after: After::default() }
+    }
+
+    fn client(&self) -> &'a Client {
+        self.db
+    }
+
+    fn works(&self) -> impl Iterator<Item = (usize, &'a Work)> {
+        self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, &item.work)))
+    }
+
+    async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
+        let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
+        let nexts = self.shared.claims.prepare_nexts(self.works()).await?;
+        let (mut lives, taken) = self.open(&mut answers).await?;
+        let queues = self.queues(&lives).await?;
+        let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
+        let mut batch = Batch::default();
+        let fates = self.fates(&taken).await?;
+        for (i, work) in self.works() {
+            if answers[i].is_some() {
+                continue;
+            }
+            let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
+            if let Err(Error::Illegal(illegal)) = &answer
+                && !matches!(work, Work::Control { .. })
+            {
+                // Its queue row is deleted by now: let the caller undo that by failing this item alone.
+                return Err(store::Error::Refused(illegal.to_string()));
+            }
+            answers[i] = Some(answer);
+        }
+        for (id, turn) in std::mem::take(&mut batch.answers) {
+            let reply = self.sql.reply(self.client(), id, turn).await?;
+            if let Some(live) = lives.get_mut(&id) {
+                Batch::answer(live, reply.as_ref());
+            }
+        }
+        for (_, live) in lives.drain() {
+            batch.close(live);
+        }
+        let leases = self.write(&batch, &nexts).await?;
+        for (i, lease) in leases {
+            if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
+                *next = Some(Box::new(lease));
+            }
+        }
+        self.after.hand_offs = batch.hand_offs.into_iter().zip(around.slots).collect();
+        Ok(answers)
+    }
+
+    /// Begin: insert what starts, lock what exists, take the attempts that outcomes are for.
+    async fn open(
+        &self,
+        answers: &mut [Option<Answer>],
+    ) -> Result<(HashMap<ExecutionId, Live>, HashMap<AttemptId, Taken>), store::Error> {
+        let db = self.client();
+        let starts: Vec<_> = self.works().filter_map(|(i, w)| start_of(i, w)).collect();
+        let rows: Vec<_> = starts.iter().map(|(_, s)| new_execution(s)).collect();
+        let mut ids: Vec<_> =
+            self.works().filter(|(_, w)| !is_start(w)).map(|(_, w)| w.execution()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
+        let (began, inserted, now, locked, taken) = join!(
+            db.batch_execute("begin"),
+            async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
+            async { if rows.is_empty() { Ok(None) } else { self.sql.now(db).await.map(Some) } },
+            async { if ids.is_empty() { Ok(vec![]) } else { self.sql.lock(db, &ids).await } },
+            async { if attempts.is_empty() { Ok(vec![]) } else { self.sql.take(db, &attempts).await } },
+        );
+        began?;
+        let (inserted, now, locked, taken) = (inserted?, now?, locked?, taken?);
+        let mut lives = HashMap::new();
+        for (i, start) in starts {
+            if inserted.contains(&start.id) {
+                let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+                lives.insert(start.id, Live::begun(start, now));
+            } else {
+                answers[i] = Some(self.existing(start).await);
+            }
+        }
+        for row in locked {
+            let agent = self.agent(&row.agent, row.version).await?;
+            lives.insert(row.id, Live::locked(row, agent));
+        }
+        Ok((lives, taken.into_iter().map(|t| (t.attempt, t)).collect()))
+    }
+
+    /// A start whose key is taken, or that had been committed after all.
+    async fn existing(&self, start: &Start) -> Answer {
+        let mut found = None;
+        if let Some(key) = &start.key {
+            found = self.sql.find_by_key(self.client(), &start.agent.name, key).await?;
+        }
+        let (id, version) = found.unwrap_or((start.id, start.version));
+        Ok(Done::Started(Started { id, version, is_new: id == start.id }))
+    }
+
+    async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
+        self.shared.agents.get(self.db, name, version).await
+    }
+
+    /// Every queue that a decision about these executions can name.
+    async fn queues(
+        &self,
+        lives: &HashMap<ExecutionId, Live>,
+    ) -> Result<HashMap<(String, String), i32>, store::Error> {
+        let mut wanted = vec![(MODEL_QUEUE.to_owned(), String::new())];
+        for live in lives.values() {
+            wanted.extend(live.queues());
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        self.shared.claims.queue_ids(wanted).await
+    }
+
+    /// What became of the attempts that could not be taken.
+    async fn fates(
+        &self,
+        taken: &HashMap<AttemptId, Taken>,
+    ) -> Result<HashMap<AttemptId, Fate>, store::Error> {
+        let missing: Vec<_> = self
+            .works()
+            .filter_map(|(_, w)| w.attempt())
+            .filter(|a| !taken.contains_key(&a.1))
+            .map(|a| (a.0, a.1))
+            .collect();
+        if missing.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let fates = self.sql.fate(self.client(), &missing).await?;
+        Ok(fates.into_iter().map(|f| (f.attempt, f)).collect())
+    }
+
+    /// Write all that was decided, lease what reporters take next, and commit.
+    async fn write(
+        &mut self,
+        batch: &Batch,
+        nexts: &[super::claims::Wanted],
+    ) -> Result<Vec<(usize, super::Lease)>, store::Error> {
+        let (db, sql) = (self.client(), self.sql);
+        let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let claims = self.shared.claims.clone();
+        let (r, e, m, t, n, q, w, h, l, a) = join!(
+            sql.results(db, &batch.results),
+            sql.events(db, &batch.events),
+            sql.messages(db, &batch.messages),
+            sql.tasks(db, &batch.tasks),
+            sql.retries(db, &batch.retries),
+            sql.enqueue(db, &batch.queued),
+            sql.withdraw(db, &batch.withdraw, at),
+            sql.hold(db, &batch.hold),
+            sql.release(db, &batch.release),
+            async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
+        );
+        r.and(e).and(m).and(t).and(n).and(q).and(w).and(h).and(a)?;
+        let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
+        db.batch_execute("commit").await?;
+        self.after.ready = l?;
+        let waits = batch.queued.iter().filter(|q| q.lease.is_none());
+        for queued in waits {
+            if queued.delay > 0.0 {
+                self.after.deferred = true;
+            } else {
+                self.after.ready.push(queued.queue);
+            }
+        }
+        self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
+        Ok(leased)
+    }
+}
+
+fn is_start(work: &Work) -> bool {
+    matches!(work, Work::Start(_))
+}
+
+fn start_of(i: usize, work: &Work) -> Option<(usize, &Start)> {
+    match work {
+        Work::Start(start) => Some((i, start)),
+        _ => None,
+    }
+}
+
+fn new_execution(start: &Start) -> NewExecution {
+    let timeout = start.timeout.or(start.agent.timeout);
+    NewExecution {
+        id: start.id,
+        agent: start.agent.name.clone(),
+        version: start.version,
+        input: start.input.clone(),
+        state: crate::json::Json::of(&crate::engine::begin(&start.agent)),
+        context: start.context.clone(),
+        key: start.key.clone(),
+        session: start.session.clone(),
+        domains: start.domains.clone(),
+        domain: start.domain.clone(),
+        priority: start.priority,
+        timeout: timeout.map(|t| t.as_secs_f64()),
+    }
+}
+
+/// Decide about one item; what is refused for itself leaves the others alone.
+fn decide(
+    work: &Work,
+    lives: &mut HashMap<ExecutionId, Live>,
+    taken: &HashMap<AttemptId, Taken>,
+    fates: &HashMap<AttemptId, Fate>,
+    batch: &mut Batch,
+    around: &mut Around<'_>,
+) -> Answer {
+    let id = work.execution();
+    let Some(live) = lives.get_mut(&id) else {
+        return match work {
+            Work::Control { .. } => {
+                Err(store::Error::NotFound { what: "execution", id: id.to_string() }.into())
+            }
+            _ => Ok(Done::Reported(Reported::Unknown)),
+        };
+    };
+    if let Work::Start(start) = work {
+        batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
+        return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
+    }
+    if let Work::Control { event, by, .. } = work {
+        let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
+        batch.decide(live, happened, around)?;
+        return Ok(Done::Controlled);
+    }
+    let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
+    match taken.get(&attempt) {
+        Some(taken) if !live.settled.contains(&attempt) => {
+            live.settled.push(attempt);
+            batch.decide(live, happened(work, taken.clone()), around)?;
+            Ok(Done::Reported(Reported::Accepted(None)))
+        }
+        Some(_) => Ok(Done::Reported(Reported::Accepted(None))),
+        None => Ok(Done::Reported(too_late(work, fates.get(&attempt), live, batch, around)?)),
+    }
+}
+
+fn happened(work: &Work, taken: Taken) -> Happened {
+    match work {
+        Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
+        Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
+        Work::Lost(expired) => {
+            let error = if expired.gone {
+                format!("server {} is gone", expired.worker)
+            } else {
+                format!("worker {} fell silent: its lease ended", expired.worker)
+            };
+            Happened::Lost { taken, error }
+        }
+        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
+    }
+}
+
+/// The attempt is not in the queue: the same report again, a late one, or one of something unknown.
+fn too_late(
+    work: &Work,
+    fate: Option<&Fate>,
+    live: &mut Live,
+    batch: &mut Batch,
+    around: &mut Around<'_>,
+) -> Result<Reported, Error> {
+    let Some(fate) = fate else { return Ok(Reported::Unknown) };
+    let worker = match work {
+        Work::Report(report) => report.worker.clone(),
+        _ => return Ok(Reported::TooLate),
+    };
+    if matches!(fate.outcome.as_deref(), Some("completed" | "failed" | "gave_up")) {
+        return Ok(Reported::Accepted(None));
+    }
+    if live.state.status == Status::Running || live.state.status == Status::Paused {
+        let happened = Happened::Refused { attempt: fate.attempt, worker, outcome: fate.outcome.clone() };
+        batch.decide(live, happened, around)?;
+    }
+    Ok(Reported::TooLate)
+}

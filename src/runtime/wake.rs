@@ -1,0 +1,169 @@
+//! Wake-ups between servers and to open pages.
+//!
+//! Never inside a writing transaction (commits that notify can't share an fsync): what was committed is collected and
+//! sent in a transaction of its own, at most fifty times a second. Losing one costs latency, never work.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio_postgres::AsyncMessage;
+
+use super::Shared;
+use crate::id::ExecutionId;
+use crate::store::{self, Pool};
+
+/// Shortest time between two notifications of one server.
+const PACE: Duration = Duration::from_millis(20);
+/// Postgres takes payloads below 8000 bytes.
+const PAYLOAD: usize = 7900;
+/// An execution that nobody watched this long is forgotten.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// News for other servers.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub queues: Vec<i32>,
+    pub changed: Vec<(ExecutionId, i32)>,
+}
+
+/// Executions that somebody watches, with the newest event known of each.
+#[derive(Default)]
+pub(super) struct Watched {
+    map: Mutex<HashMap<ExecutionId, (watch::Sender<i32>, Instant)>>,
+}
+
+impl Watched {
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, (watch::Sender<i32>, Instant)>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There are events up to `seq`.
+    pub fn publish(&self, id: ExecutionId, seq: i32) {
+        if let Some((sender, _)) = self.map().get(&id) {
+            sender.send_if_modified(|known| {
+                let newer = seq > *known;
+                *known = seq.max(*known);
+                newer
+            });
+        }
+    }
+
+    /// Resolves when there are events beyond `seq`, or after a while all the same.
+    pub async fn changed(&self, pool: &Pool, id: ExecutionId, seq: i32) {
+        let (mut receiver, new) = {
+            let mut map = self.map();
+            let new = !map.contains_key(&id);
+            let (sender, used) = map.entry(id).or_insert_with(|| (watch::Sender::new(seq), Instant::now()));
+            *used = Instant::now();
+            (sender.subscribe(), new)
+        };
+        if new {
+            // Something may have been committed between the caller's look and this entry.
+            let _ = self.refresh_these(pool, &[id]).await;
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(5), receiver.wait_for(|known| *known > seq)).await;
+    }
+
+    /// The truth, looked up each second for all that are watched, in one statement.
+    pub async fn refresh(&self, pool: &Pool) -> Result<(), store::Error> {
+        let ids: Vec<_> = {
+            let mut map = self.map();
+            map.retain(|_, (sender, used)| sender.receiver_count() > 0 || used.elapsed() < IDLE);
+            map.keys().copied().collect()
+        };
+        if ids.is_empty() { Ok(()) } else { self.refresh_these(pool, &ids).await }
+    }
+
+    async fn refresh_these(&self, pool: &Pool, ids: &[ExecutionId]) -> Result<(), store::Error> {
+        for (id, seq) in store::queue::newest(&pool.get().await?, ids).await? {
+            self.publish(id, seq);
+        }
+        Ok(())
+    }
+}
+
+/// Tell other servers what was committed here.
+pub(super) async fn tell(shared: Arc<Shared>, mut news: mpsc::UnboundedReceiver<News>) {
+    let mut gathered = vec![];
+    while news.recv_many(&mut gathered, 10_000).await > 0 {
+        let mut words = BTreeSet::new();
+        for news in gathered.drain(..) {
+            words.extend(news.queues.iter().map(|q| format!("q{q}")));
+            words.extend(news.changed.iter().map(|(id, seq)| format!("e{id}:{seq}")));
+        }
+        let mut payload = format!("s{}", shared.session.id);
+        let mut payloads = vec![];
+        for word in words {
+            if payload.len() + 1 + word.len() > PAYLOAD {
+                payloads.push(std::mem::replace(&mut payload, format!("s{}", shared.session.id)));
+            }
+            payload.push(' ');
+            payload.push_str(&word);
+        }
+        payloads.push(payload);
+        if let Err(error) = store::servers::notify(&shared.pool, &payloads).await {
+            tracing::debug!(?error, "could not notify other servers; they look each second");
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// Hear from other servers, and hold this server's session lock, until it stops. Reconnects by itself.
+pub(super) async fn hear(shared: Arc<Shared>, config: crate::postgres::Config) {
+    while !shared.stop.is_cancelled() {
+        tokio::select! {
+            done = listen(&shared, &config) => {
+                if let Err(error) = done {
+                    tracing::debug!(?error, "the listening connection broke; looking each second instead");
+                }
+            }
+            () = shared.closed.cancelled() => return,
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn listen(
+    shared: &Arc<Shared>,
+    config: &crate::postgres::Config,
+) -> Result<(), crate::postgres::Error> {
+    let (client, mut connection) = crate::postgres::connect(config).await?;
+    let id = i32::try_from(shared.session.id).unwrap_or(0);
+    let pump = async {
+        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(note) = message? {
+                heard(shared, note.payload());
+            }
+        }
+        Ok::<_, tokio_postgres::Error>(())
+    };
+    let setup = async {
+        client
+            .batch_execute(&format!(
+                "set statement_timeout = 0; listen tenure; select pg_advisory_lock(7238, {id})"
+            ))
+            .await?;
+        std::future::pending::<Result<(), tokio_postgres::Error>>().await
+    };
+    tokio::select! { done = pump => done?, done = setup => done? }
+    Ok(())
+}
+
+fn heard(shared: &Shared, payload: &str) {
+    let mut words = payload.split(' ');
+    if words.next() == Some(&format!("s{}", shared.session.id)) {
+        return;
+    }
+    for word in words {
+        if let Some(queue) = word.strip_prefix('q').and_then(|q| q.parse().ok()) {
+            shared.claims.wake(queue);
+        } else if let Some((id, seq)) = word.strip_prefix('e').and_then(|e| e.split_once(':'))
+            && let (Ok(id), Ok(seq)) = (id.parse(), seq.parse())
+        {
+            shared.watched.publish(id, seq);
+        }
+    }
+}

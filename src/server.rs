@@ -1,0 +1,187 @@
+//! `tenure serve`: puts the parts of a server together, and takes them apart again within five seconds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::llm::Models;
+use crate::postgres::{self, Cluster};
+use crate::runtime::{Runtime, Settings};
+use crate::{perform, store, web};
+
+/// Connections for everything but listening. More than this lowers throughput.
+const CONNECTIONS: usize = 16;
+/// How long open requests may take when the server drains.
+const DRAIN_SECS: u64 = 4;
+
+/// What a server is told on its command line.
+#[derive(Debug)]
+pub struct Options {
+    /// Address for the API and the pages.
+    pub listen: SocketAddr,
+    /// Whether it answers HTTP.
+    pub serves_web: bool,
+    /// Model calls that it performs at the same time; 0 for none.
+    pub model_calls: usize,
+    /// Whoever comes must have it.
+    pub api_key: Option<web::ApiKey>,
+    /// Which Postgres.
+    pub postgres: postgres::Options,
+}
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Somebody else listens there.
+    #[error("can't listen on {listen}: {source}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Postgres can't be found, started or used.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// The schema can't be brought up to date.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The runtime can't be started.
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::Error),
+    /// A model's settings are wrong.
+    #[error(transparent)]
+    Models(#[from] crate::llm::Error),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Connect to `cluster` and bring its schema up to date; returns what was missing.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Store`]
+pub async fn migrate(cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let (mut client, connection) = cluster.config().connect().await?;
+    let connection = tokio::spawn(connection);
+    client.batch_execute("set statement_timeout = 0").await.map_err(store::Error::from)?;
+    let done = store::schema::migrate(&mut client).await;
+    drop(client);
+    let _ = connection.await;
+    Ok(done?)
+}
+
+/// Serve until SIGTERM or Ctrl-C. `ready` is told the address when requests are answered.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn run(
+    options: Options,
+    report: postgres::Report<'_>,
+    ready: impl FnOnce(&str),
+) -> Result<(), Error> {
+    // An address that is taken is said before anything is started.
+    drop(listener(options.listen)?);
+    let models = Arc::new(Models::from_env(&|name| std::env::var(name).ok())?);
+    let cluster = postgres::open(&options.postgres, report).await?;
+    let served = serve(&options, &cluster, models, ready).await;
+    let stopped = cluster.stop().await;
+    served?;
+    Ok(stopped?)
+}
+
+fn listener(listen: SocketAddr) -> Result<std::net::TcpListener, Error> {
+    std::net::TcpListener::bind(listen).map_err(|source| Error::Listen { listen, source })
+}
+
+async fn serve(
+    options: &Options,
+    cluster: &Cluster,
+    models: Arc<Models>,
+    ready: impl FnOnce(&str),
+) -> Result<(), Error> {
+    for step in migrate(cluster).await? {
+        tracing::info!("migrated the database: {step}");
+    }
+    let stop = CancellationToken::new();
+    let settings = Settings {
+        name: format!("{}:{}", host(), std::process::id()),
+        model_calls: options.model_calls,
+        model_timeout: models.timeout(),
+        committers: 4,
+    };
+    let pool = cluster.config().pool(CONNECTIONS)?;
+    let (runtime, handed) = Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await?;
+    let performer = tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));
+    let mut http = None;
+    if options.serves_web {
+        let server = http_server(options, &runtime, &models)?;
+        http = Some((server.handle(), tokio::spawn(server)));
+    }
+    let address = format!("http://{}", options.listen);
+    if let Some(lock) = cluster.lock() {
+        lock.announce(&address)?;
+    }
+    ready(&address);
+    until_told_to_stop().await?;
+    tracing::info!("stopping: no new work is taken, what is open is finished or handed back");
+    stop.cancel();
+    let drained = async {
+        if let Some((handle, server)) = http {
+            stop_http(&handle).await;
+            let _ = server.await;
+        }
+        let _ = performer.await;
+    };
+    if tokio::time::timeout(Duration::from_secs(DRAIN_SECS + 1), drained).await.is_err() {
+        tracing::warn!("some requests were still open and were cut");
+    }
+    runtime.close();
+    Ok(())
+}
+
+fn http_server(
+    options: &Options,
+    runtime: &Runtime,
+    models: &Arc<Models>,
+) -> Result<actix_web::dev::Server, Error> {
+    let listener = listener(options.listen)?;
+    let models = models.clone();
+    let config = web::Config {
+        api_key: options.api_key.clone(),
+        provider: Arc::new(move |provider: &str| models.configured(provider)),
+    };
+    let state = web::State::new(runtime.clone(), config);
+    let server = HttpServer::new(move || App::new().configure(|app| web::routes(app, &state)))
+        .workers(std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8))
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECS)
+        .client_request_timeout(Duration::from_secs(10))
+        .listen(listener)?
+        .run();
+    Ok(server)
+}
+
+async fn stop_http(handle: &ServerHandle) {
+    handle.stop(true).await;
+}
+
+async fn until_told_to_stop() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,313 @@
+//! Work that waits: claims, leases and what brings it back.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::{Error, GenericClient, commit};
+use crate::engine::Task;
+use crate::id::{AttemptId, ExecutionId};
+use crate::json::Json;
+
+/// Where a claim begins to look in a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mark {
+    /// Lower is first.
+    pub priority: Option<i16>,
+    /// Older is first.
+    pub run_at: Option<Timestamp>,
+}
+
+/// A worker's free slot.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot {
+    /// The queue that it asks.
+    pub queue: i32,
+    /// The worker.
+    pub worker: i64,
+    /// Seconds of its lease, when not the task definition's.
+    pub lease_secs: Option<f64>,
+}
+
+/// An attempt that a worker has until a time.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What it is a try at.
+    pub task: Task,
+    /// The queue's name: tool, check or the queue of model calls.
+    pub queue: String,
+    /// The queue's domain, empty for none.
+    pub domain: String,
+    /// Tool, check or model.
+    pub name: String,
+    /// The call's id in the conversation.
+    pub call_id: Option<String>,
+    /// The task's input as stored.
+    pub input: Json,
+    /// Which try, 1-based.
+    pub number: u32,
+    /// Earlier tries that were lost with their worker.
+    pub losses: u32,
+    /// The attempt before.
+    pub retry_of: Option<AttemptId>,
+    /// How often it was handed out, this time included.
+    pub polls: u32,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it was first handed out.
+    pub started_at: Timestamp,
+    /// Seconds of the lease.
+    pub lease_secs: f64,
+    /// Priority of the execution.
+    pub priority: i16,
+    /// The agent.
+    pub agent: String,
+    /// Its version.
+    pub version: i32,
+    /// What the execution's tools share now.
+    pub context: Json,
+    /// The execution's input.
+    pub execution_input: Json,
+    /// The execution's start key.
+    pub start_key: Option<String>,
+    /// The worker session that has it.
+    pub worker_id: i64,
+}
+
+/// A claimed attempt and where it stood in its queue.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The attempt.
+    pub lease: Lease,
+    /// Its queue.
+    pub queue: i32,
+    /// Which of the queue's slots got it, from 0 in the order given.
+    pub slot: usize,
+    /// Its place in the queue.
+    pub mark: Mark,
+}
+
+/// Lease ready attempts to free slots, oldest first within priority. No attempt is ever handed to two slots.
+///
+/// `marks` has one entry per queue that occurs in `slots`.
+///
+/// # Errors
+///
+/// [`Error`]; nothing was leased then.
+pub async fn claim(
+    db: &impl GenericClient,
+    marks: &[(i32, Mark)],
+    slots: &[Slot],
+) -> Result<Vec<Claimed>, Error> {
+    let claim = db.prepare_cached(include_str!("../../sql/queue/claim.sql")).await?;
+    let many = |queue: i32| i64::try_from(slots.iter().filter(|s| s.queue == queue).count()).unwrap_or(0);
+    let mut numbers = Vec::with_capacity(slots.len());
+    for (i, slot) in slots.iter().enumerate() {
+        let before = slots[..i].iter().filter(|s| s.queue == slot.queue).count();
+        numbers.push(i64::try_from(before).unwrap_or(0) + 1);
+    }
+    let rows = db
+        .query(
+            &claim,
+            &[
+                &marks.iter().map(|m| m.0).collect::<Vec<_>>(),
+                &marks.iter().map(|m| m.1.priority).collect::<Vec<_>>(),
+                &marks.iter().map(|m| m.1.run_at).collect::<Vec<_>>(),
+                &marks.iter().map(|m| many(m.0)).collect::<Vec<_>>(),
+                &slots.iter().map(|s| s.queue).collect::<Vec<_>>(),
+                &numbers,
+                &slots.iter().map(|s| s.worker).collect::<Vec<_>>(),
+                &slots.iter().map(|s| s.lease_secs).collect::<Vec<_>>(),
+            ],
+        )
+        .await?;
+    rows.iter().map(claimed).collect()
+}
+
+fn claimed(r: &Row) -> Result<Claimed, Error> {
+    Ok(Claimed {
+        queue: r.try_get("queue_id")?,
+        slot: usize::try_from(r.try_get::<_, i64>("slot")? - 1).unwrap_or(0),
+        mark: Mark { priority: r.try_get("priority")?, run_at: r.try_get("run_at")? },
+        lease: Lease {
+            execution: r.try_get("execution_id")?,
+            attempt: r.try_get("attempt_id")?,
+            task: commit::task(r)?,
+            queue: r.try_get("queue")?,
+            domain: r.try_get("domain")?,
+            name: r.try_get("name")?,
+            call_id: r.try_get("call_id")?,
+            input: r.try_get("input")?,
+            number: u32::try_from(r.try_get::<_, i32>("attempt")?).unwrap_or(1),
+            losses: u32::try_from(r.try_get::<_, i32>("losses")?).unwrap_or(0),
+            retry_of: r.try_get("retry_of")?,
+            polls: u32::try_from(r.try_get::<_, i32>("polls")?).unwrap_or(1),
+            created_at: r.try_get("created_at")?,
+            started_at: r.try_get("first_leased")?,
+            lease_secs: r.try_get("lease")?,
+            priority: r.try_get("priority")?,
+            agent: r.try_get("agent")?,
+            version: r.try_get("version")?,
+            context: r.try_get("context")?,
+            execution_input: r.try_get("execution_input")?,
+            start_key: r.try_get("start_key")?,
+            worker_id: r.try_get("worker_id")?,
+        },
+    })
+}
+
+/// An attempt whose holder is gone or silent.
+#[derive(Debug, Clone)]
+pub struct Expired {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The lease as it was seen; whoever extends it in between keeps it.
+    pub lease_until: Timestamp,
+    /// Who had it.
+    pub worker: String,
+    /// Whether its server is gone, rather than its lease over.
+    pub gone: bool,
+}
+
+/// Attempts whose lease is over, or whose server was not heard of for `silent_secs` or has lost its session lock.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn expired(db: &impl GenericClient, limit: i64, silent_secs: f64) -> Result<Vec<Expired>, Error> {
+    let expired = db.prepare_cached(include_str!("../../sql/queue/expired.sql")).await?;
+    let rows = db.query(&expired, &[&limit, &silent_secs]).await?;
+    rows.iter()
+        .map(|r| {
+            Ok(Expired {
+                execution: r.try_get("execution_id")?,
+                attempt: r.try_get("attempt_id")?,
+                lease_until: r.try_get("lease_until")?,
+                worker: r.try_get("worker")?,
+                gone: r.try_get::<_, &str>("why")? == "gone",
+            })
+        })
+        .collect()
+}
+
+/// Make up to `limit` deferred attempts ready whose time has come; returns their queues.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn promote(db: &impl GenericClient, limit: i64) -> Result<Vec<i32>, Error> {
+    let promote = db.prepare_cached(include_str!("../../sql/queue/promote.sql")).await?;
+    let rows = db.query(&promote, &[&limit]).await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// Seconds until something is due; `None` when nothing will be.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn next_due(db: &impl GenericClient) -> Result<Option<f64>, Error> {
+    let next_due = db.prepare_cached(include_str!("../../sql/queue/next_due.sql")).await?;
+    Ok(db.query_one(&next_due, &[]).await?.try_get(0)?)
+}
+
+/// Executions whose time is over.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn overdue(db: &impl GenericClient, limit: i64) -> Result<Vec<ExecutionId>, Error> {
+    let overdue = db.prepare_cached(include_str!("../../sql/executions/overdue.sql")).await?;
+    let rows = db.query(&overdue, &[&limit]).await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// Extend a lease from now; false when nobody has the attempt.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn extend(
+    db: &impl GenericClient,
+    execution: ExecutionId,
+    attempt: AttemptId,
+) -> Result<bool, Error> {
+    let extend = db.prepare_cached(include_str!("../../sql/queue/extend.sql")).await?;
+    Ok(db.execute(&extend, &[&execution, &attempt]).await? == 1)
+}
+
+/// Give attempts back that did not reach their worker; returns their queues.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn give_back(db: &impl GenericClient, leases: &[Lease]) -> Result<Vec<i32>, Error> {
+    let give_back = db.prepare_cached(include_str!("../../sql/queue/give_back.sql")).await?;
+    let rows = db
+        .query(
+            &give_back,
+            &[
+                &leases.iter().map(|l| l.execution).collect::<Vec<_>>(),
+                &leases.iter().map(|l| l.attempt).collect::<Vec<_>>(),
+                &leases.iter().map(|l| l.worker_id).collect::<Vec<_>>(),
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// Hand an attempt out again in `secs`; returns its queue, or `None` when it is not queued.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn call_back(
+    db: &impl GenericClient,
+    execution: ExecutionId,
+    attempt: AttemptId,
+    secs: f64,
+) -> Result<Option<i32>, Error> {
+    let call_back = db.prepare_cached(include_str!("../../sql/queue/call_back.sql")).await?;
+    let row = db.query_opt(&call_back, &[&execution, &attempt, &secs]).await?;
+    Ok(row.map(|r| r.try_get(0)).transpose()?)
+}
+
+/// Which of `queues` have something ready.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn ready(db: &impl GenericClient, queues: &[i32]) -> Result<Vec<i32>, Error> {
+    let ready = db.prepare_cached(include_str!("../../sql/queue/ready.sql")).await?;
+    let rows = db.query(&ready, &[&queues]).await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+}
+
+/// The newest event of executions.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn newest(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<(ExecutionId, i32)>, Error> {
+    let newest = db.prepare_cached(include_str!("../../sql/executions/newest.sql")).await?;
+    let rows = db.query(&newest, &[&ids]).await?;
+    rows.iter().map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).collect()
+}
+
+/// The definition of an agent version.
+///
+/// # Errors
+///
+/// [`Error::NotFound`]
+pub async fn definition(db: &impl GenericClient, name: &str, version: i32) -> Result<Json, Error> {
+    let find = db.prepare_cached(include_str!("../../sql/agents/find.sql")).await?;
+    let row = db.query_opt(&find, &[&name, &version]).await?;
+    let row =
+        row.ok_or_else(|| Error::NotFound { what: "agent version", id: format!("{name}:{version}") })?;
+    Ok(row.try_get(0)?)
+}

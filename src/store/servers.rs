@@ -1,0 +1,86 @@
+//! Queues by name, and who asks for work: workers that poll, and servers.
+
+use super::{Error, GenericClient};
+
+/// Ids of queues by name and domain, made where they are missing.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn ensure_queues(
+    db: &impl GenericClient,
+    queues: &[(String, String)],
+) -> Result<Vec<((String, String), i32)>, Error> {
+    let ensure = db.prepare_cached(include_str!("../../sql/queues/ensure.sql")).await?;
+    let (names, domains): (Vec<_>, Vec<_>) = queues.iter().map(|q| (&q.0, &q.1)).unzip();
+    let rows = db.query(&ensure, &[&names, &domains]).await?;
+    rows.iter().map(|r| Ok(((r.try_get(0)?, r.try_get(1)?), r.try_get(2)?))).collect()
+}
+
+/// Note when workers were last heard of, in seconds ago; returns their ids in the order given.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn seen(db: &impl GenericClient, workers: &[(i32, String, f64)]) -> Result<Vec<i64>, Error> {
+    let seen = db.prepare_cached(include_str!("../../sql/workers/seen.sql")).await?;
+    let rows = db
+        .query(
+            &seen,
+            &[
+                &workers.iter().map(|w| w.0).collect::<Vec<_>>(),
+                &workers.iter().map(|w| &w.1).collect::<Vec<_>>(),
+                &workers.iter().map(|w| w.2).collect::<Vec<_>>(),
+            ],
+        )
+        .await?;
+    let mut ids = std::collections::HashMap::with_capacity(rows.len());
+    for row in &rows {
+        ids.insert((row.try_get::<_, i32>(0)?, row.try_get::<_, String>(1)?), row.try_get::<_, i64>(2)?);
+    }
+    Ok(workers.iter().filter_map(|w| ids.get(&(w.0, w.1.clone())).copied()).collect())
+}
+
+/// Register a server's session; returns its id.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn join(db: &impl GenericClient, queue: i32, name: &str) -> Result<i64, Error> {
+    let join = db.prepare_cached(include_str!("../../sql/workers/join.sql")).await?;
+    Ok(db.query_one(&join, &[&queue, &name]).await?.try_get(0)?)
+}
+
+/// A server's heartbeat, and whether its session lock shows that it lives.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn beat(db: &impl GenericClient, id: i64) -> Result<(), Error> {
+    let beat = db.prepare_cached(include_str!("../../sql/workers/beat.sql")).await?;
+    db.execute(&beat, &[&id]).await?;
+    Ok(())
+}
+
+/// Forget workers that were not heard of for a day.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn forget(db: &impl GenericClient) -> Result<(), Error> {
+    let forget = db.prepare_cached(include_str!("../../sql/workers/forget.sql")).await?;
+    db.execute(&forget, &[]).await?;
+    Ok(())
+}
+
+/// Notify other servers, each payload below 8000 bytes. Writes nothing, so it waits for no disk.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn notify(pool: &super::Pool, payloads: &[String]) -> Result<(), Error> {
+    let db = pool.get().await?;
+    let notify = db.prepare_cached("select pg_notify('tenure', p) from unnest($1::text[]) as p").await?;
+    db.execute(&notify, &[&payloads]).await?;
+    Ok(())
+}
