@@ -31,9 +31,11 @@ pub(super) fn background() -> &'static Runtime {
     })
 }
 
-/// Run `work` in the background and wait for it.
-async fn in_background<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    background().spawn(work).await.unwrap()
+/// Run `work` in the background and wait for it: what it spawns outlives the test.
+async fn in_background<T: Send + 'static, W: Future<Output = T>>(
+    work: impl FnOnce() -> W + Send + 'static,
+) -> T {
+    tokio::task::spawn_blocking(|| background().block_on(work())).await.unwrap()
 }
 
 const TEMPLATE: &str = "tenure_template";
@@ -42,7 +44,7 @@ const TEMPLATE: &str = "tenure_template";
 async fn server_url() -> &'static str {
     static URL: OnceCell<String> = OnceCell::const_new();
     URL.get_or_init(|| {
-        in_background(async {
+        in_background(|| async {
             let url = match std::env::var("TENURE_TEST_POSTGRES").as_deref() {
                 Ok("testcontainers") => container().await,
                 Ok("") | Err(_) => embedded().await,
@@ -131,7 +133,8 @@ impl TestDb {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let url = server_url().await;
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        connect(url).await.batch_execute(&format!("create database {name} {how}")).await.unwrap();
+        let create = format!("create database {name} {how}");
+        in_background(move || async move { connect(url).await.batch_execute(&create).await.unwrap() }).await;
         Self { url: in_database(url, &name), name }
     }
 
@@ -143,16 +146,18 @@ impl TestDb {
     /// A connection of the test's own.
     pub async fn connect(&self) -> Client {
         let url = self.url.clone();
-        in_background(async move { connect(&url).await }).await
+        in_background(|| async move { connect(&url).await }).await
     }
 }
 
 impl Drop for TestDb {
     fn drop(&mut self) {
         let name = self.name.clone();
-        background().spawn(async move {
-            let admin = connect(server_url().await).await;
-            let _ = admin.batch_execute(&format!("drop database if exists {name} with (force)")).await;
+        std::thread::spawn(move || {
+            background().block_on(async {
+                let admin = connect(server_url().await).await;
+                let _ = admin.batch_execute(&format!("drop database if exists {name} with (force)")).await;
+            });
         });
     }
 }

@@ -26,7 +26,8 @@ pub fn says(text: &str) -> Value {
 
 /// A step that calls tools without arguments.
 pub fn calls<const N: usize>(names: [&str; N]) -> Value {
-    json!({ "calls": names.map(|name| json!({ "name": name, "arguments": { "for": name } })) })
+    let call = |name| json!({ "name": name, "arguments": { "for": name } });
+    json!({ "calls": names.map(call).to_vec() })
 }
 
 /// Tools that workers perform.
