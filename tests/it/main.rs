@@ -1,8 +1,11 @@
 //! Integration tests: one binary, one link.
 
 mod agent_loop;
+mod architecture;
 mod cli;
 mod harness;
+mod invariants;
 mod postgres;
 mod sdk;
+mod sql;
 mod worker;
