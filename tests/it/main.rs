@@ -3,6 +3,7 @@
 mod agent_loop;
 mod architecture;
 mod cli;
+mod crash;
 mod harness;
 mod invariants;
 mod postgres;
