@@ -1,7 +1,10 @@
--- The conversation of execution $1 up to message $2, each with what it refers to.
--- Returns: n, role, turn, call, call_id, name, content, output, error, outcome (of the attempt referred to)
-select m.n, m.role, m.turn, m.call, m.call_id, m.name, m.content, r.output, r.error, r.outcome
+-- The conversation of execution $1 up to message $2, as people and clients read it: each with what it refers to, and for
+-- what a tool returned with the call that it answers.
+-- Returns: role, turn, call, call_id, name, content, arguments, output, error
+select m.role, m.turn, m.call, coalesce(m.call_id, t.call_id) as call_id, coalesce(m.name, t.name) as name, m.content,
+       case when m.role = 'tool' then t.input end as arguments, r.output, r.error
   from tenure.messages m
+  left join tenure.tasks t   on t.execution_id = m.execution_id and t.id = m.attempt_id
   left join tenure.results r on r.execution_id = m.execution_id and r.attempt_id = m.attempt_id
  where m.execution_id = $1 and m.n <= $2
  order by m.n

@@ -63,11 +63,11 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
     let attempts = attempts::of_execution(&db, id).await?;
     let newest = attempts.iter().rposition(|a| matches!(a.task, engine::Task::Model { .. }));
     let transcript = match newest {
-        Some(at) => messages::conversation(&db, id, upto(&attempts[at])).await?,
+        Some(at) => messages::transcript(&db, id, upto(&attempts[at])).await?,
         None => vec![],
     };
     drop(db);
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let mut tasks = vec![];
     if !agent.is_simple() {
         let turns = attempts.last().map_or(0, |a| a.task.turn());

@@ -45,7 +45,7 @@ pub async fn stream(
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
     let execution = executions::get(&pool.get().await?, id).await?;
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
