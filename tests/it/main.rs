@@ -3,4 +3,5 @@
 mod cli;
 mod postgres;
 mod sdk;
+mod sql;
 mod worker;
