@@ -6,7 +6,7 @@ use super::super::{Error, GenericClient};
 use crate::id::ExecutionId;
 use crate::json::Json;
 
-const TRANSCRIPT: &str = include_str!("../../../sql/messages/transcript.sql");
+const CONVERSATION: &str = include_str!("../../../sql/messages/conversation.sql");
 
 /// One message with what it refers to.
 #[derive(Debug, Clone)]
@@ -36,12 +36,12 @@ pub struct Message {
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn transcript(
+pub async fn conversation(
     db: &impl GenericClient,
     execution: ExecutionId,
     upto: i32,
 ) -> Result<Vec<Message>, Error> {
-    let transcript = db.prepare_cached(TRANSCRIPT).await?;
+    let conversation = db.prepare_cached(CONVERSATION).await?;
     let message = |row: &Row| Message {
         role: row.get("role"),
         turn: row.get("turn"),
@@ -53,5 +53,5 @@ pub async fn transcript(
         output: row.get("output"),
         error: row.get("error"),
     };
-    Ok(db.query(&transcript, &[&execution, &upto]).await?.iter().map(message).collect())
+    Ok(db.query(&conversation, &[&execution, &upto]).await?.iter().map(message).collect())
 }

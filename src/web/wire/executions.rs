@@ -63,7 +63,7 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
     let attempts = attempts::of_execution(&db, id).await?;
     let newest = attempts.iter().rposition(|a| matches!(a.task, engine::Task::Model { .. }));
     let transcript = match newest {
-        Some(at) => messages::transcript(&db, id, upto(&attempts[at])).await?,
+        Some(at) => messages::conversation(&db, id, upto(&attempts[at])).await?,
         None => vec![],
     };
     drop(db);

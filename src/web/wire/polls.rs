@@ -109,7 +109,7 @@ pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, r
     let agent = state.runtime.agent(&lease.agent, lease.version).await?;
     let messages: Option<Json> = match lease.task {
         engine::Task::Check { .. } => {
-            let transcript = read::messages::transcript(
+            let transcript = read::messages::conversation(
                 &pool.get().await.map_err(store::Error::from)?,
                 lease.execution,
                 i32::MAX,
