@@ -4,4 +4,5 @@ mod cli;
 mod postgres;
 mod sdk;
 mod sql;
+mod wire;
 mod worker;
