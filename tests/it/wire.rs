@@ -201,6 +201,8 @@ async fn a_run_waits_for_its_worker_says_so_and_completes() {
         ask!(app, get(&format!("/api/agent/stream/{id}")).insert_header(("Last-Event-ID", ids[1]))).await;
     let again: Vec<_> = rest.as_str().unwrap().lines().filter_map(|l| l.strip_prefix("id:")).collect();
     assert_eq!(again, ids[2..], "a cut between a call and its result goes on with the result");
+    let bogus = get(&format!("/api/agent/stream/{id}")).insert_header(("Last-Event-ID", "99999999999999"));
+    assert_eq!(ask!(app, bogus).await.1, ":connected\n\n", "a number from elsewhere ends, too");
 }
 
 #[actix_web::test]

@@ -55,7 +55,8 @@ pub async fn stream(
         state,
         id,
         agent,
-        last: last.unwrap_or(0),
+        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
+        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
         heartbeat,
