@@ -43,18 +43,18 @@ pub async fn run(command: Db, out: Terminal) -> Result<Exit, Failure> {
         Db::Migrate(_) => migrate(&cluster, out).await,
         Db::Status(_) => status(&cluster, out).await,
     };
-    cluster.stop().await.map_err(|e| failure(e))?;
+    cluster.stop().await.map_err(failure)?;
     done
 }
 
 /// The database of a server that runs here, else the one that a server would use.
 async fn cluster(options: &postgres::Options) -> Result<postgres::Cluster, Failure> {
     if options.database_url.is_none()
-        && let Some(running) = postgres::find_running(&options.data_dir).await.map_err(|e| failure(e))?
+        && let Some(running) = postgres::find_running(&options.data_dir).await.map_err(failure)?
     {
         return Ok(running);
     }
-    postgres::open(options, &|line| tracing::info!("postgres: {line}")).await.map_err(|e| failure(e))
+    postgres::open(options, &|line| tracing::info!("postgres: {line}")).await.map_err(failure)
 }
 
 async fn migrate(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Failure> {
@@ -72,9 +72,9 @@ async fn migrate(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Fai
 }
 
 async fn status(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Failure> {
-    let (mut client, connection) = cluster.config().connect().await.map_err(|e| failure(e))?;
+    let (mut client, connection) = cluster.config().connect().await.map_err(failure)?;
     let connection = tokio::spawn(connection);
-    let steps = store::schema::status(&mut client).await.map_err(|e| failure(e))?;
+    let steps = store::schema::status(&mut client).await.map_err(failure)?;
     drop(client);
     let _ = connection.await;
     let missing = steps.iter().filter(|s| !s.applied).count();
@@ -118,7 +118,7 @@ pub async fn psql(psql: Psql) -> Result<Exit, Failure> {
     if cluster.owned() {
         // Nobody else serves this database: it must be stopped again afterwards.
         let status = command.args(&psql.args).status();
-        cluster.stop().await.map_err(|e| failure(e))?;
+        cluster.stop().await.map_err(failure)?;
         let ok = status.is_ok_and(|s| s.success());
         return Ok(if ok { Exit::Ok } else { Exit::Failed });
     }

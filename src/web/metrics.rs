@@ -12,10 +12,18 @@ pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource(["/actuator/prometheus", "/metrics"]).get(prometheus));
 }
 
+/// A gauge's name and how it is read.
+type Gauge = (&'static str, fn(&queues::Gauges) -> f64);
+
 async fn prometheus(state: Data<State>) -> Result<HttpResponse, Problem> {
-    let mut text = state.config.metrics.as_ref().map(|m| m.render()).unwrap_or_default();
+    let mut text = state
+        .config
+        .metrics
+        .as_ref()
+        .map(metrics_exporter_prometheus::PrometheusHandle::render)
+        .unwrap_or_default();
     let all = queues::gauges(&state.runtime.pool().get().await?).await?;
-    let gauges: [(&str, fn(&queues::Gauges) -> f64); 5] = [
+    let gauges: [Gauge; 5] = [
         ("tenure_queue_ready", |d| count(d.ready)),
         ("tenure_queue_leased", |d| count(d.leased)),
         ("tenure_queue_deferred", |d| count(d.deferred)),

@@ -12,7 +12,6 @@
 pub mod api;
 mod auth;
 mod body;
-mod catalog;
 mod health;
 mod metrics;
 mod outer;
@@ -24,9 +23,7 @@ use std::sync::Arc;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
 
-use crate::agent::Agent;
 use crate::runtime::Runtime;
-use crate::store;
 pub use auth::{ApiKey, is_open};
 pub use body::{MAX_BODY, reply};
 pub use problem::Problem;
@@ -52,23 +49,13 @@ pub struct State {
     pub runtime: Runtime,
     /// What the edge was told at its start.
     pub config: Config,
-    catalog: Arc<catalog::Catalog>,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config, catalog: Arc::default() }
-    }
-
-    /// The agent that an execution runs.
-    ///
-    /// # Errors
-    ///
-    /// [`store::Error`]
-    pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
-        self.catalog.agent(self.runtime.pool(), name, version).await
+        Self { runtime, config }
     }
 }
 

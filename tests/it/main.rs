@@ -3,4 +3,6 @@
 mod cli;
 mod postgres;
 mod sdk;
+mod sql;
+mod wire;
 mod worker;
