@@ -242,7 +242,7 @@ async fn bad_input_is_answered_and_never_a_fault_of_ours() {
     let to = |path: &str, body: Vec<u8>| TestRequest::post().uri(path).set_payload(body);
     let agent = commander("bad").to_string();
     let start = |rest: &str| format!(r#"{{"agentConfig":{agent},{rest}}}"#).into_bytes();
-    for (expected, request) in [
+    for (expected, request) in vec![
         (400, to("/api/agent/start", b"{".to_vec())),
         (400, to("/api/agent/start", b"[]".to_vec())),
         (400, to("/api/agent/start", vec![])),
