@@ -9,4 +9,5 @@ mod invariants;
 mod postgres;
 mod sdk;
 mod sql;
+mod wire;
 mod worker;

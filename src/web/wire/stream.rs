@@ -1,8 +1,9 @@
 //! What happens to a run, as it happens: server-sent events from the events table.
 //!
 //! Nothing is remembered between two frames but the number of the last one, so a stream can be cut anywhere and goes
-//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so frame
-//! numbers are twice the event's, and one more for the second.
+//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so a frame's
+//! number is twice the event's, and one more for the second; less what makes the first frame of a run number 1, because
+//! event 1, the start, has none.
 //!
 //! Invariants, each with a test:
 //!
@@ -45,7 +46,7 @@ pub async fn stream(
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
     let execution = executions::get(&pool.get().await?, id).await?;
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,7 +55,8 @@ pub async fn stream(
         state,
         id,
         agent,
-        last: last.unwrap_or(0),
+        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
+        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
         heartbeat,
@@ -104,7 +106,7 @@ impl Watch {
 
     /// Wait until there may be more, or it is time for a sign of life.
     async fn wait(&mut self) {
-        let seq = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
+        let seq = seq_of(self.last);
         let runtime = &self.state.runtime;
         tokio::select! {
             () = runtime.changed(self.id, seq) => {}
@@ -122,8 +124,7 @@ impl Watch {
     /// Read the events after the last frame into frames.
     async fn read(&mut self) -> Result<(), store::Error> {
         let db = self.state.runtime.pool().get().await?;
-        let from = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
-        let events = events::since(&db, self.id, from, PAGE).await?;
+        let events = events::since(&db, self.id, seq_of(self.last), PAGE).await?;
         for event in events {
             let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
             for frame in frames(&event, &self.agent, end.as_ref()) {
@@ -131,11 +132,21 @@ impl Watch {
                     self.waiting.push_back(frame.bytes(self.id, event.at.as_millisecond()));
                 }
             }
-            self.last = self.last.max(i64::from(event.seq) * 2 + 1);
+            self.last = self.last.max(frame_id(event.seq, true));
             self.ended |= end.is_some();
         }
         Ok(())
     }
+}
+
+/// The number of an event's first or second frame.
+fn frame_id(seq: i32, second: bool) -> i64 {
+    i64::from(seq) * 2 - 3 + i64::from(second)
+}
+
+/// The event that a frame is of.
+fn seq_of(id: i64) -> i32 {
+    i32::try_from(id.saturating_add(3) / 2).unwrap_or(i32::MAX)
 }
 
 fn is_end(kind: &str) -> bool {
@@ -156,7 +167,7 @@ impl Frame {
         kind: &'static str,
         payload: [(&str, Box<RawValue>); N],
     ) -> Self {
-        let id = i64::from(event.seq) * 2 + i64::from(second);
+        let id = frame_id(event.seq, second);
         Self { id, kind, payload: payload.map(|(key, value)| (key.to_owned(), value)).into_iter().collect() }
     }
 
@@ -336,7 +347,7 @@ mod tests {
             ..event(7, "tool_returned")
         };
         let shown = shown(&returned, None);
-        let [(14, call, args), (15, result, value)] = &shown[..] else { panic!("{shown:?}") };
+        let [(11, call, args), (12, result, value)] = &shown[..] else { panic!("{shown:?}") };
         assert_eq!((call.as_str(), result.as_str()), ("tool_call", "tool_result"));
         assert_eq!(
             (&args["args"], &args["input"], &value["result"]),
@@ -375,13 +386,23 @@ mod tests {
         let done = &shown(&event(9, "completed"), Some(&ended(Status::Completed, output, None)))[0];
         assert_eq!(
             (done.0, done.1.as_str(), &done.2["output"]["finishReason"]),
-            (18, "done", &json!("STOP"))
+            (15, "done", &json!("STOP"))
         );
         let error = &shown(&event(9, "timed_out"), Some(&ended(Status::TimedOut, None, Some("too long"))))[0];
         assert_eq!(
             (error.1.as_str(), &error.2["content"], &error.2["message"]),
             ("error", &json!("too long"), &json!("too long"))
         );
+    }
+
+    #[test]
+    fn frames_are_numbered_from_one_and_know_their_event() {
+        assert_eq!(frame_id(2, false), 1);
+        for seq in 2..9 {
+            assert_eq!((seq_of(frame_id(seq, false)), seq_of(frame_id(seq, true))), (seq, seq));
+            assert_eq!(frame_id(seq + 1, false), frame_id(seq, true) + 1);
+        }
+        assert_eq!((seq_of(0), seq_of(i64::MAX), seq_of(-9)), (1, i32::MAX, -3));
     }
 
     #[test]

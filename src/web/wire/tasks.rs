@@ -17,7 +17,7 @@ pub async fn get(state: Data<State>, id: Path<String>) -> Result<HttpResponse, P
     let id = words::attempt_id(&id)?;
     let pool = state.runtime.pool();
     let whole = attempts::get(&pool.get().await?, id).await?;
-    let agent = state.agent(&whole.agent, whole.version).await?;
+    let agent = state.runtime.agent(&whole.agent, whole.version).await?;
     let shown = task::shown(&whole.attempt, &agent, usize::from(whole.attempt.task.call()) + 1);
     Ok(reply(&task::Task {
         workflow_priority: whole.priority.saturating_neg(),
