@@ -4,9 +4,11 @@
 //! process dies, the session's lock vanishes and another server makes the call again. An answer whose attempt was
 //! given up meanwhile is refused when it arrives.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -48,13 +50,13 @@ fn spawn(open: &TaskTracker, runtime: &Runtime, model: &Arc<dyn Model>, call: Mo
     let (runtime, model) = (runtime.clone(), model.clone());
     open.spawn(async move {
         let stop = runtime.stop().clone();
-        let performed = perform(&runtime, &*model, &call);
+        let performed = AssertUnwindSafe(perform(&runtime, &*model, &call)).catch_unwind();
         let drained = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
         };
         let outcome = tokio::select! {
-            outcome = performed => outcome,
+            outcome = performed => outcome.unwrap_or_else(|_| lost("the server failed in the middle of the call; its log says how")),
             () = drained => lost("the server was stopped in the middle of the call"),
         };
         report(&runtime, &call, outcome).await;
@@ -69,7 +71,12 @@ async fn perform(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> Mode
         Err(error) => return failed(format!("the conversation could not be read: {error}"), Failure::Lost),
     };
     let condensed = prompt.condensed.as_ref().map(Json::of);
-    let result = model.complete(&prompt.request).await.map_err(|error| {
+    let began = Instant::now();
+    let result = model.complete(&prompt.request).await;
+    let outcome = if result.is_ok() { "answered" } else { "failed" };
+    metrics::histogram!("tenure_model_call_seconds", "model" => call.agent.model.clone(), "outcome" => outcome)
+        .record(began.elapsed());
+    let result = result.map_err(|error| {
         tracing::debug!(%error, "the model call failed");
         let failure = match error.class() {
             Class::Retry { after } => Failure::Retryable { after },

@@ -144,6 +144,7 @@ async fn serve(
         tracing::warn!("some requests were still open and were cut");
     }
     runtime.close();
+    runtime.pool().close();
     Ok(())
 }
 
@@ -157,6 +158,7 @@ fn http_server(
     let config = web::Config {
         api_key: options.api_key.clone(),
         provider: Arc::new(move |provider: &str| models.configured(provider)),
+        metrics: crate::telemetry::install().ok(),
     };
     let state = web::State::new(runtime.clone(), config);
     let server = HttpServer::new(move || App::new().configure(|app| web::routes(app, &state)))

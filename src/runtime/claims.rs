@@ -340,7 +340,10 @@ async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error
     }
     let marks: Vec<_> = queues.values().map(|q| (q.id, *locked(&q.mark))).collect();
     let db = pool.get().await?;
+    let began = Instant::now();
     let claimed = store::queue::claim(&db, &marks, &slots).await?;
+    metrics::histogram!("tenure_claim_seconds").record(began.elapsed());
+    metrics::counter!("tenure_claims_total").increment(claimed.len() as u64);
     let mut leases: Vec<Vec<Lease>> = asks.iter().map(|_| vec![]).collect();
     let mut counts: HashMap<i32, usize> = HashMap::new();
     for c in claimed {

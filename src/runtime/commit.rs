@@ -102,6 +102,7 @@ fn commit<'a>(
                 Err(error) => error,
             };
             *connection = None;
+            metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
                 tokio::time::sleep(pause).await;
@@ -140,6 +141,7 @@ async fn attempt(
         *connection = Some((client, statements));
     }
     let Some((client, statements)) = connection else { return Ok(()) };
+    let began = Instant::now();
     let mut tx = Transaction::new(shared, client, statements, items);
     let answers = match tx.run().await {
         Ok(answers) => answers,
@@ -149,6 +151,10 @@ async fn attempt(
         }
     };
     let after = tx.after;
+    metrics::counter!("tenure_commits_total").increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    metrics::histogram!("tenure_committed_items").record(items.len() as f64);
+    metrics::histogram!("tenure_commit_seconds").record(began.elapsed());
     for (item, answer) in items.iter_mut().zip(answers) {
         if let (Some(item), Some(answer)) = (item.take(), answer) {
             let _ = item.reply.send(answer);
@@ -352,7 +358,7 @@ impl<'a> Transaction<'a> {
         let (db, sql) = (self.client(), self.sql);
         let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let claims = self.shared.claims.clone();
-        let (r, e, m, t, n, q, w, h, l, a) = join!(
+        let (results, events, messages, tasks, retries, queued, withdrawn, held, released, advanced) = join!(
             sql.results(db, &batch.results),
             sql.events(db, &batch.events),
             sql.messages(db, &batch.messages),
@@ -364,10 +370,12 @@ impl<'a> Transaction<'a> {
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
         );
-        r.and(e).and(m).and(t).and(n).and(q).and(w).and(h).and(a)?;
+        results.and(events).and(messages).and(tasks).and(retries).and(queued)?;
+        withdrawn.and(held).and(advanced)?;
+        let released = released?;
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
-        self.after.ready = l?;
+        self.after.ready = released;
         let waits = batch.queued.iter().filter(|q| q.lease.is_none());
         for queued in waits {
             if queued.delay > 0.0 {
@@ -376,8 +384,29 @@ impl<'a> Transaction<'a> {
                 self.after.ready.push(queued.queue);
             }
         }
+        count(batch);
         self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
         Ok(leased)
+    }
+}
+
+/// What is durable now, for monitoring.
+fn count(batch: &Batch) {
+    for result in &batch.results {
+        let kind = result.taken.task.kind();
+        metrics::counter!("tenure_attempts_ended_total", "kind" => kind, "outcome" => result.outcome)
+            .increment(1);
+        if let Some((prompt, completion)) = result.tokens {
+            let tokens = |kind: &'static str, n: i64| {
+                let n = u64::try_from(n).unwrap_or(0);
+                metrics::counter!("tenure_tokens_total", "model" => result.taken.name.clone(), "type" => kind).increment(n);
+            };
+            tokens("prompt", prompt);
+            tokens("completion", completion);
+        }
+    }
+    for ended in batch.advanced.iter().filter(|a| a.ended) {
+        metrics::counter!("tenure_executions_ended_total", "status" => ended.status).increment(1);
     }
 }
 

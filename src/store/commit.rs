@@ -361,7 +361,7 @@ impl Statements {
         key: &str,
     ) -> Result<Option<(ExecutionId, i32)>, Error> {
         let row = db.query_opt(&self.find_by_key, &[&agent, &key]).await?;
-        Ok(row.map(|r| Ok::<_, Error>((r.try_get(0)?, r.try_get(1)?))).transpose()?)
+        row.map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).transpose()
     }
 
     /// Lock executions in id order. Those that do not exist are left out.

@@ -13,6 +13,7 @@ pub mod api;
 mod auth;
 mod body;
 mod health;
+mod metrics;
 mod outer;
 mod problem;
 pub mod wire;
@@ -37,6 +38,8 @@ pub struct Config {
     pub api_key: Option<ApiKey>,
     /// Whether a model provider, in lower case, is configured.
     pub provider: ProviderCheck,
+    /// What this server counts, if it does.
+    pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
 }
 
 /// Everything that handlers share. One per process, cloned to the HTTP threads.
@@ -69,6 +72,7 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
                 .wrap(from_fn(outer::log))
                 .wrap(from_fn(auth::require))
                 .configure(health::routes)
+                .configure(metrics::routes)
                 .configure(api::routes)
                 .configure(wire::routes)
                 .default_service(web::to(outer::no_such_route)),

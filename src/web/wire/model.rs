@@ -232,6 +232,7 @@ mod tests {
 
     fn message(role: &str) -> Message {
         Message {
+            call: None,
             role: role.into(),
             turn: 1,
             call: None,
