@@ -235,7 +235,6 @@ mod tests {
             call: None,
             role: role.into(),
             turn: 1,
-            call: None,
             call_id: None,
             name: None,
             content: None,
