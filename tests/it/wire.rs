@@ -43,7 +43,7 @@ impl Server {
         let models = Arc::new(Models::from_env(&|_| None).unwrap());
         tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));
         let provider = Arc::new(move |provider: &str| models.configured(provider));
-        let config = web::Config { api_key: api_key.map(web::ApiKey::new), provider };
+        let config = web::Config { api_key: api_key.map(web::ApiKey::new), provider, metrics: None };
         Self { state: web::State::new(runtime, config), _cluster: cluster, _stop: stop.drop_guard() }
     }
 }
