@@ -27,7 +27,7 @@ impl Agents {
         if let Some(agent) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(agent.clone());
         }
-        let definition = store::queue::definition(db, name, version).await?;
+        let definition = store::agents::of_execution(db, name, version).await?.definition;
         let agent = Agent::parse(definition.text())
             .map_err(|e| store::Error::Refused(format!("agent {name} version {version}: {e}")))?;
         let agent = Arc::new(agent);

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout_at;
 
@@ -22,6 +23,9 @@ use crate::store::{self, GenericClient, Pool};
 const IDLE: Duration = Duration::from_mins(2);
 /// A worker's last poll is written down at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
+
+/// How far a queue's mark stays behind what was claimed last.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// One queue as this server sees it.
 struct Queue {
@@ -62,6 +66,11 @@ pub(super) struct Claims {
     queues: Mutex<HashMap<i32, Arc<Queue>>>,
     workers: Mutex<HashMap<(i32, String), Seen>>,
     asks: mpsc::UnboundedSender<Ask>,
+}
+
+/// A mark a moment before an attempt that was claimed: transactions that were slower to commit may still bring older ones.
+fn behind(mark: Mark) -> Mark {
+    Mark { run_at: mark.run_at.and_then(|at| at.checked_sub(SLACK).ok()), ..mark }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -141,6 +150,13 @@ impl Claims {
         if let Some(queue) = locked(&self.queues).get(&queue) {
             queue.maybe.store(true, Ordering::Release);
             queue.wake.notify_one();
+        }
+    }
+
+    /// Something urgent is ready: the mark must not hide it.
+    pub fn urgent(&self, queue: i32) {
+        if let Some(queue) = locked(&self.queues).get(&queue) {
+            *locked(&queue.mark) = Mark::default();
         }
     }
 
@@ -349,7 +365,7 @@ async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error
     for c in claimed {
         *counts.entry(c.queue).or_default() += 1;
         if let Some(queue) = queues.get(&c.queue) {
-            *locked(&queue.mark) = c.mark;
+            *locked(&queue.mark) = behind(c.mark);
         }
         if let Some(i) = owners.get(&c.queue).and_then(|o| o.get(c.slot)) {
             leases[*i].push(c.lease);

@@ -381,6 +381,9 @@ impl<'a> Transaction<'a> {
             if queued.delay > 0.0 {
                 self.after.deferred = true;
             } else {
+                if queued.priority < 0 {
+                    claims.urgent(queued.queue);
+                }
                 self.after.ready.push(queued.queue);
             }
         }

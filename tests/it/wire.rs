@@ -242,7 +242,7 @@ async fn bad_input_is_answered_and_never_a_fault_of_ours() {
     let to = |path: &str, body: Vec<u8>| TestRequest::post().uri(path).set_payload(body);
     let agent = commander("bad").to_string();
     let start = |rest: &str| format!(r#"{{"agentConfig":{agent},{rest}}}"#).into_bytes();
-    let cases = vec![
+    for (expected, request) in vec![
         (400, to("/api/agent/start", b"{".to_vec())),
         (400, to("/api/agent/start", b"[]".to_vec())),
         (400, to("/api/agent/start", vec![])),
@@ -294,8 +294,7 @@ async fn bad_input_is_answered_and_never_a_fault_of_ours() {
         (404, TestRequest::put().uri(&format!("/api/agent/{UNKNOWN}/pause"))),
         (400, post("/api/metadata/taskdefs", &json!([{ "name": "t", "responseTimeoutSeconds": 0 }]))),
         (400, post("/api/metadata/taskdefs", &json!([1]))),
-    ];
-    for (expected, request) in cases {
+    ] {
         let request = request.to_request();
         let what = format!("{} {}", request.method(), request.uri());
         let answer = app.call(request).await.expect("errors are answers");

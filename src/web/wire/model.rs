@@ -232,7 +232,6 @@ mod tests {
 
     fn message(role: &str) -> Message {
         Message {
-            call: None,
             role: role.into(),
             turn: 1,
             call_id: None,
