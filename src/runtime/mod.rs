@@ -337,6 +337,9 @@ impl Runtime {
     ///
     /// [`store::Error::NotFound`]
     pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, Error> {
+        if let Some(agent) = self.shared.agents.known(name, version) {
+            return Ok(agent);
+        }
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
         Ok(self.shared.agents.get(&db, name, version).await?)
     }
