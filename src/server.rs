@@ -166,6 +166,8 @@ fn http_server(
         .disable_signals()
         .shutdown_timeout(DRAIN_SECS)
         .client_request_timeout(Duration::from_secs(10))
+        // Who hangs up while it waits for work gets none: what it would have got goes to somebody who is there.
+        .h1_allow_half_closed(false)
         .listen(listener)?
         .run();
     Ok(server)
