@@ -17,7 +17,7 @@ pub fn init(command: &Command) {
         _ => ("warn", LogFormat::Text),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new(format!("{level},actix_server=warn,refinery_core=warn,deadpool=error"))
+        EnvFilter::new(format!("{level},actix_server=warn,actix_http=off,refinery_core=warn,deadpool=error"))
     });
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::Lease;
-use super::commit::Work;
+use crate::store::commit::Taken;
 use crate::store::queue::{Mark, Slot};
 use crate::store::{self, GenericClient, Pool};
 
@@ -276,22 +276,24 @@ impl Claims {
         Ok(id)
     }
 
-    /// Which reporters could take more work now. Looks up what the claim in their commit will need.
-    pub async fn prepare_nexts(
-        &self,
-        works: impl Iterator<Item = (usize, &Work)>,
-    ) -> Result<Vec<Wanted>, store::Error> {
+    /// Which reporters can take more work now: those whose queue may have some.
+    pub fn wanted<'a>(&self, reports: impl Iterator<Item = (usize, &'a Taken)>) -> Vec<Wanted> {
         let mut wanted = vec![];
-        for (item, work) in works {
-            let Work::Report(report) = work else { continue };
-            let Some(next) = &report.next else { continue };
-            let id = self.queue_id(&next.queue, &next.domain).await?;
-            let worker = self.worker(id, &next.worker).await?;
-            if self.queue(id).maybe.load(Ordering::Acquire) {
-                wanted.push(Wanted { item, queue: id, worker });
+        for (item, taken) in reports {
+            let Some(worker) = taken.worker_id else { continue };
+            self.heard(taken.queue, taken.worker.as_deref().unwrap_or_default());
+            if self.queue(taken.queue).maybe.load(Ordering::Acquire) {
+                wanted.push(Wanted { item, queue: taken.queue, worker });
             }
         }
-        Ok(wanted)
+        wanted
+    }
+
+    /// A worker was heard of, though it did not poll.
+    fn heard(&self, queue: i32, name: &str) {
+        if let Some(seen) = locked(&self.workers).get_mut(&(queue, name.to_owned())) {
+            seen.at = Instant::now();
+        }
     }
 
     /// Lease what reporters take next, in their transaction.

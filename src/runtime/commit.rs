@@ -24,7 +24,7 @@ use tokio_postgres::Client;
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
 use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
 use crate::agent::Agent;
-use crate::engine::{Event, Status};
+use crate::engine::{Event, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
 use crate::store::{self, queue::Expired};
@@ -227,7 +227,6 @@ impl<'a> Transaction<'a> {
 
     async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
-        let nexts = self.shared.claims.prepare_nexts(self.works()).await?;
         let (mut lives, taken) = self.open(&mut answers).await?;
         let queues = self.queues(&lives).await?;
         let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
@@ -238,11 +237,11 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
-            if let Err(Error::Illegal(illegal)) = &answer
+            if let Err(error) = &answer
                 && !matches!(work, Work::Control { .. })
             {
                 // Its queue row is deleted by now: let the caller undo that by failing this item alone.
-                return Err(store::Error::Refused(illegal.to_string()));
+                return Err(store::Error::Refused(error.to_string()));
             }
             answers[i] = Some(answer);
         }
@@ -255,6 +254,10 @@ impl<'a> Transaction<'a> {
         for (_, live) in lives.drain() {
             batch.close(live);
         }
+        let nexts = self.shared.claims.wanted(self.works().filter_map(|(i, w)| match w {
+            Work::Report(r) if r.wants_next => Some((i, taken.get(&r.attempt)?)),
+            _ => None,
+        }));
         let leases = self.write(&batch, &nexts).await?;
         for (i, lease) in leases {
             if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
@@ -471,6 +474,10 @@ fn decide(
     }
     let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
     match taken.get(&attempt) {
+        Some(Taken { task: Task::Model { .. }, .. }) if matches!(work, Work::Report(_)) => {
+            let text = format!("attempt {attempt} is a model call; servers perform those themselves");
+            Err(store::Error::Refused(text).into())
+        }
         Some(taken) if !live.settled.contains(&attempt) => {
             live.settled.push(attempt);
             batch.decide(live, happened(work, taken.clone()), around)?;

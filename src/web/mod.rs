@@ -3,6 +3,7 @@
 //! ```text
 //!   auth ─► log ─► shape of errors ─► wire    the Agentspan and Conductor protocols
 //!                                  ├► api     our own JSON
+//!                                  ├► ui      pages
 //!                                  └► health
 //! ```
 //!
@@ -16,6 +17,7 @@ mod health;
 mod metrics;
 mod outer;
 mod problem;
+mod ui;
 pub mod wire;
 
 use std::sync::Arc;
@@ -69,11 +71,13 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
             web::scope("")
                 .wrap(from_fn(outer::shape_errors))
                 .wrap(from_fn(outer::catch_panics))
+                .wrap(from_fn(ui::speak_html))
                 .wrap(from_fn(outer::log))
                 .wrap(from_fn(auth::require))
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(api::routes)
+                .configure(ui::routes)
                 .configure(wire::routes)
                 .default_service(web::to(outer::no_such_route)),
         );

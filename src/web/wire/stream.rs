@@ -17,7 +17,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -45,7 +45,13 @@ pub async fn stream(
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
-    let execution = executions::get(&pool.get().await?, id).await?;
+    let found = async { executions::get(&pool.get().await?, id).await };
+    let execution = match found.await {
+        Err(error) if error.is_transient() => {
+            return Ok(answer(stream::iter([Ok(goodbye(1000))]).chain(stream::once(cut()))));
+        }
+        found => found?,
+    };
     let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
@@ -59,17 +65,41 @@ pub async fn stream(
         last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
+        parted: false,
         heartbeat,
     };
-    Ok(HttpResponse::Ok()
+    Ok(answer(stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) })))
+}
+
+fn answer(frames: impl Stream<Item = Sent> + 'static) -> HttpResponse {
+    HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
         .insert_header((header::CONTENT_ENCODING, "identity"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream::unfold(watch, |mut watch| async move {
-            let bytes = watch.next().await?;
-            Some((Ok::<_, actix_web::Error>(bytes), watch))
-        })))
+        .streaming(frames)
+}
+
+/// Bytes for the client, or the end of the connection.
+type Sent = Result<Bytes, actix_web::Error>;
+
+/// The stream breaks off before its run has ended. Clients take a clean end for the run's end, and come back only
+/// after a broken connection; so it is broken, without its last chunk.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream breaks off; its client comes back")]
+struct Cut;
+
+impl actix_web::ResponseError for Cut {}
+
+/// Break the connection, once what was written before has left.
+async fn cut() -> Sent {
+    tokio::task::yield_now().await;
+    Err(Cut.into())
+}
+
+/// The last words before a [`Cut`]: come back so much later, here or elsewhere.
+fn goodbye(after_ms: u32) -> Bytes {
+    Bytes::from(format!("retry:{after_ms}\n\n"))
 }
 
 /// One client that watches one run.
@@ -82,21 +112,26 @@ struct Watch {
     waiting: VecDeque<Bytes>,
     /// Nothing comes after what is waiting.
     ended: bool,
+    /// Nothing comes after what is waiting, although the run goes on.
+    parted: bool,
     heartbeat: Interval,
 }
 
 impl Watch {
     /// The next bytes to send, or `None` at the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Sent> {
         loop {
             if let Some(bytes) = self.waiting.pop_front() {
-                return Some(bytes);
+                return Some(Ok(bytes));
+            }
+            if self.parted {
+                return Some(cut().await);
             }
             if self.ended {
                 return None;
             }
             if let Err(error) = self.read().await {
-                tracing::warn!(?error, execution.id = %self.id, "a stream ends early; its client goes on elsewhere");
+                tracing::debug!(?error, execution.id = %self.id, "a stream breaks off; its client comes back");
                 self.part(1000);
             } else if self.waiting.is_empty() && !self.ended {
                 self.wait().await;
@@ -115,10 +150,10 @@ impl Watch {
         }
     }
 
-    /// Say goodbye before the run has ended: come back in a moment, here or elsewhere.
+    /// Break off before the run has ended.
     fn part(&mut self, after_ms: u32) {
-        self.waiting.push_back(Bytes::from(format!("retry:{after_ms}\n\n")));
-        self.ended = true;
+        self.waiting.push_back(goodbye(after_ms));
+        self.parted = true;
     }
 
     /// Read the events after the last frame into frames.
