@@ -1,7 +1,14 @@
 //! Integration tests: one binary, one link.
 
+mod agent_loop;
+mod architecture;
 mod cli;
+mod crash;
 mod docs;
+mod harness;
+mod invariants;
 mod postgres;
 mod sdk;
+mod sql;
+mod wire;
 mod worker;

@@ -79,7 +79,7 @@ impl From<Row> for Execution {
     }
 }
 
-fn status_of(name: &str) -> Status {
+pub(super) fn status_of(name: &str) -> Status {
     let name: StrDeserializer<'_, Unreadable> = name.into_deserializer();
     Status::deserialize(name).expect("the table holds known statuses only, by its check")
 }
@@ -200,7 +200,7 @@ pub async fn search(
 }
 
 /// A pattern for `like` that finds `text` anywhere.
-fn pattern(text: &str) -> String {
+pub(super) fn pattern(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }

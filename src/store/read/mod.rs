@@ -4,4 +4,5 @@ pub mod attempts;
 pub mod events;
 pub mod executions;
 pub mod messages;
+pub mod pages;
 pub mod queues;

@@ -99,7 +99,7 @@ async fn timeline(state: Data<State>, id: Path<String>) -> Result<HttpResponse, 
     let execution = executions::get(&db, id).await?;
     let (events, attempts) = (events::timeline(&db, id).await?, attempts::of_execution(&db, id).await?);
     drop(db);
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let moment = |m: events::Moment| Moment {
         seq: m.seq,
         at: m.at.to_string(),

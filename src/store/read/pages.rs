@@ -1,0 +1,287 @@
+//! What the pages show: narrow rows, and never more of them than a page holds.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::super::{Error, GenericClient};
+use super::executions::{pattern, status_of};
+use crate::engine::Status;
+use crate::id::{AttemptId, ExecutionId};
+use crate::json::Json;
+
+const AGENTS: &str = include_str!("../../../sql/pages/agents.sql");
+const LIST: &str = include_str!("../../../sql/pages/list.sql");
+const MESSAGES: &str = include_str!("../../../sql/pages/messages.sql");
+const PAYLOADS: &str = include_str!("../../../sql/pages/payloads.sql");
+const SHAPES: &str = include_str!("../../../sql/pages/shapes.sql");
+const STEPS: &str = include_str!("../../../sql/pages/steps.sql");
+
+/// Which executions a list shows; what is `None` matches everything.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Where it stands.
+    pub status: Option<Status>,
+    /// The agent that it runs.
+    pub agent: Option<String>,
+    /// Exactly this one.
+    pub id: Option<ExecutionId>,
+    /// A text somewhere in the input, the output, the session id or the start key.
+    pub text: Option<String>,
+    /// Only what started before this one.
+    pub before: Option<ExecutionId>,
+}
+
+/// One line of the list of executions.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The agent that it runs.
+    pub agent: String,
+    /// The agent's version.
+    pub version: i32,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it ended without plain completion.
+    pub reason: Option<String>,
+    /// The beginning of its prompt.
+    pub prompt: Option<String>,
+    /// The beginning of its result.
+    pub result: Option<String>,
+    /// Model calls begun.
+    pub turn: i32,
+    /// Tokens read and written so far.
+    pub tokens: i64,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it waits for most.
+    pub waits: Option<Wait>,
+}
+
+/// The reason that matters most of those for which an execution waits.
+#[derive(Debug, Clone)]
+pub struct Wait {
+    /// Its kind, such as `no_worker`.
+    pub code: String,
+    /// The reason in words.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// How many reasons there are, this one included.
+    pub reasons: i64,
+}
+
+/// One attempt without what it was given and what it produced.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The execution.
+    pub execution: ExecutionId,
+    /// The attempt.
+    pub id: AttemptId,
+    /// `model`, `tool` or `check`.
+    pub kind: String,
+    /// 1-based.
+    pub turn: i32,
+    /// Which of the turn's calls, 0-based.
+    pub call: i16,
+    /// Which try, 1-based.
+    pub number: i32,
+    /// Tool, worker or model.
+    pub name: String,
+    /// `ready`, `deferred`, `held`, `leased`, or how it ended.
+    pub status: String,
+    /// Who has it or had it.
+    pub worker: Option<String>,
+    /// Where it waits or waited.
+    pub queue: String,
+    /// The queue's domain, empty for none.
+    pub domain: String,
+    /// When it was queued.
+    pub created_at: Timestamp,
+    /// When it was first handed out.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// When it may run, while it waits.
+    pub run_at: Option<Timestamp>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Tokens read, for a model call.
+    pub prompt_tokens: Option<i64>,
+    /// Tokens written, for a model call.
+    pub completion_tokens: Option<i64>,
+}
+
+impl From<&Row> for Step {
+    fn from(row: &Row) -> Self {
+        Self {
+            execution: row.get("execution_id"),
+            id: row.get("attempt_id"),
+            kind: row.get("kind"),
+            turn: row.get("turn"),
+            call: row.get("call"),
+            number: row.get("attempt"),
+            name: row.get("name"),
+            status: row.get("status"),
+            worker: row.get("worker"),
+            queue: row.get("queue"),
+            domain: row.get("domain"),
+            created_at: row.get("created_at"),
+            started_at: row.get("started_at"),
+            ended_at: row.get("ended_at"),
+            run_at: row.get("run_at"),
+            error: row.get("error"),
+            prompt_tokens: row.get("prompt_tokens"),
+            completion_tokens: row.get("completion_tokens"),
+        }
+    }
+}
+
+/// What an attempt was given and what came of it.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// The attempt.
+    pub id: AttemptId,
+    /// What it was given.
+    pub input: Json,
+    /// What it produced.
+    pub output: Option<Json>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// 1-based.
+    pub n: i32,
+    /// `user`, `assistant`, `tool` or `signal`.
+    pub role: String,
+    /// When it was said.
+    pub at: Timestamp,
+    /// The tool or model.
+    pub name: Option<String>,
+    /// Its text, when it is not what an attempt produced.
+    pub content: Option<String>,
+    /// What the attempt produced that it refers to.
+    pub output: Option<Json>,
+    /// Why that attempt failed.
+    pub error: Option<String>,
+    /// Tokens read, for an answer of the model.
+    pub prompt_tokens: Option<i64>,
+    /// Tokens written, for an answer of the model.
+    pub completion_tokens: Option<i64>,
+}
+
+/// Up to `limit` executions, newest first. Takes at most two seconds.
+///
+/// # Errors
+///
+/// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
+pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: i64) -> Result<Vec<Line>, Error> {
+    let list = db.prepare_cached(LIST).await?;
+    let db = db.transaction().await?;
+    db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
+    let (status, text) = (filter.status.map(Status::name), filter.text.as_deref().map(pattern));
+    let rows =
+        db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
+    db.commit().await?;
+    let waits = |row: &Row| {
+        Some(Wait {
+            code: row.get::<_, Option<_>>("code")?,
+            text: row.get("text"),
+            hint: row.get("hint"),
+            reasons: row.get("reasons"),
+        })
+    };
+    let line = |row: &Row| Line {
+        id: row.get("id"),
+        agent: row.get("agent"),
+        version: row.get("version"),
+        status: status_of(row.get("status")),
+        reason: row.get("reason"),
+        prompt: row.get("prompt"),
+        result: row.get("result"),
+        turn: row.get("turn"),
+        tokens: row.get("tokens"),
+        started_at: row.get("created_at"),
+        ended_at: row.get("ended_at"),
+        waits: waits(row),
+    };
+    Ok(rows.iter().map(line).collect())
+}
+
+/// Names of agents to choose from.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn agents(db: &impl GenericClient) -> Result<Vec<String>, Error> {
+    let agents = db.prepare_cached(AGENTS).await?;
+    Ok(db.query(&agents, &[]).await?.iter().map(|row| row.get("name")).collect())
+}
+
+/// The first `limit` attempts of each of these executions, oldest first.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn shapes(
+    db: &impl GenericClient,
+    executions: &[ExecutionId],
+    limit: i64,
+) -> Result<Vec<Step>, Error> {
+    let shapes = db.prepare_cached(SHAPES).await?;
+    Ok(db.query(&shapes, &[&executions, &limit]).await?.iter().map(Step::from).collect())
+}
+
+/// The newest `limit` attempts of an execution, in the order of the run.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn steps(db: &impl GenericClient, id: ExecutionId, limit: i64) -> Result<Vec<Step>, Error> {
+    let steps = db.prepare_cached(STEPS).await?;
+    Ok(db.query(&steps, &[&id, &limit]).await?.iter().rev().map(Step::from).collect())
+}
+
+/// What the attempts of one task were given and what came of them, oldest first. Empty when there is no such task.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn payloads(
+    db: &impl GenericClient,
+    id: ExecutionId,
+    (kind, turn, call): (&str, i32, i16),
+) -> Result<Vec<Payload>, Error> {
+    let payloads = db.prepare_cached(PAYLOADS).await?;
+    let rows = db.query(&payloads, &[&id, &kind, &turn, &call]).await?;
+    let payload = |row: &Row| Payload {
+        id: row.get("attempt_id"),
+        input: row.get("input"),
+        output: row.get("output"),
+    };
+    Ok(rows.iter().map(payload).collect())
+}
+
+/// The newest `limit` messages of an execution, oldest first.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: i64) -> Result<Vec<Message>, Error> {
+    let messages = db.prepare_cached(MESSAGES).await?;
+    let message = |row: &Row| Message {
+        n: row.get("n"),
+        role: row.get("role"),
+        at: row.get("at"),
+        name: row.get("name"),
+        content: row.get("content"),
+        output: row.get("output"),
+        error: row.get("error"),
+        prompt_tokens: row.get("prompt_tokens"),
+        completion_tokens: row.get("completion_tokens"),
+    };
+    Ok(db.query(&messages, &[&id, &limit]).await?.iter().rev().map(message).collect())
+}
