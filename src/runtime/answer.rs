@@ -4,9 +4,9 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::Json;
+use crate::json::{self, Json};
 
-/// The output of an execution: `{"result", "finishReason", "context"}`.
+/// The output of an execution in storable form: `{"result", "finishReason", "context"}`. `text` is as the model said it.
 #[must_use]
 pub fn output(text: Option<&str>, finish: &str, context: &Json) -> Json {
     #[derive(serde::Serialize)]
@@ -19,16 +19,17 @@ pub fn output(text: Option<&str>, finish: &str, context: &Json) -> Json {
     Json::of(&Output { result: text.map(result), finish_reason: finish, context })
 }
 
-/// An answer as a result: the object that it is, also inside a fence, else the text.
+/// An answer as a result, storable: the object that it is, also inside a fence, else the text.
 fn result(text: &str) -> Json {
     let inner = text.trim();
     let inner = inner.strip_prefix("```json").and_then(|t| t.strip_suffix("```")).map_or(inner, str::trim);
     if inner.starts_with('{')
-        && let Ok(object) = Json::from_text(inner.to_owned())
+        && let Ok(object) = json::storable(inner.as_bytes())
+        && let Ok(object) = Json::from_text(object.into_owned())
     {
         return object;
     }
-    Json::of(&text)
+    Json::of(&json::storable_text(text))
 }
 
 /// Merge what a tool returned under `_state_updates` into what the tools share; `None` when nothing changes.
@@ -107,6 +108,18 @@ mod tests {
             output(None, "TOOL_CALLS", &context).text(),
             r#"{"result":null,"finishReason":"TOOL_CALLS","context":{}}"#
         );
+    }
+
+    #[test]
+    fn an_answer_that_postgres_would_refuse_is_swapped_and_comes_back() {
+        for (said, sent) in
+            [("a\0b", r#""a\u0000b""#), (r#"{"a":"\u0000","b":"\uD800"}"#, r#"{"a":"\u0000","b":"\uD800"}"#)]
+        {
+            let stored = output(Some(said), "STOP", &json("{}"));
+            assert!(!stored.text().contains("\\u"), "{}", stored.text());
+            let back = format!(r#"{{"result":{sent},"finishReason":"STOP","context":{{}}}}"#);
+            assert_eq!(json::restore(stored.text()), back);
+        }
     }
 
     #[test]

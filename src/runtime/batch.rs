@@ -14,7 +14,7 @@ use crate::engine::{
     self, Backoff, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
 use crate::id::{AttemptId, ExecutionId};
-use crate::json::{Json, storable_text};
+use crate::json::{Json, readable, storable_text};
 use crate::llm;
 use crate::store::commit::{
     Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken,
@@ -360,7 +360,7 @@ impl Batch {
                 }
                 Command::Check { turn, name } => {
                     let text = live.replies.get(&turn).and_then(|r| r.0.clone()).unwrap_or_default();
-                    let input = Json::of(&json!({ "result": text, "iteration": turn }));
+                    let input = Json::of(&json!({ "result": storable_text(&text), "iteration": turn }));
                     let attempt = self.queue_task(live, Task::Check { turn }, name, None, input, around);
                     self.event(live, "check_called", Some(attempt), None);
                 }
@@ -503,8 +503,8 @@ impl Batch {
     pub fn answer(live: &mut Live, reply: Option<&Json>) {
         let reply: Option<llm::Reply> = reply.and_then(|r| serde_json::from_str(r.text()).ok());
         let reply = reply.unwrap_or_default();
-        let text = reply.calls.is_empty().then_some(reply.text.as_str());
-        live.output = Some(answer::output(text, reply.finish.as_str(), &live.context));
+        let text = reply.calls.is_empty().then(|| readable(&reply.text));
+        live.output = Some(answer::output(text.as_deref(), reply.finish.as_str(), &live.context));
     }
 
     fn event(&mut self, live: &mut Live, kind: &'static str, attempt: Option<AttemptId>, data: Option<Json>) {

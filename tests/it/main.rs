@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod cli;
 mod crash;
+mod docs;
 mod harness;
 mod invariants;
 mod postgres;

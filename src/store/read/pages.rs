@@ -183,8 +183,7 @@ pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: i64) -> R
     let db = db.transaction().await?;
     db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
     let (status, text) = (filter.status.map(Status::name), filter.text.as_deref().map(pattern));
-    let rows =
-        db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
+    let rows = db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
     db.commit().await?;
     let waits = |row: &Row| {
         Some(Wait {
@@ -257,11 +256,8 @@ pub async fn payloads(
 ) -> Result<Vec<Payload>, Error> {
     let payloads = db.prepare_cached(PAYLOADS).await?;
     let rows = db.query(&payloads, &[&id, &kind, &turn, &call]).await?;
-    let payload = |row: &Row| Payload {
-        id: row.get("attempt_id"),
-        input: row.get("input"),
-        output: row.get("output"),
-    };
+    let payload =
+        |row: &Row| Payload { id: row.get("attempt_id"), input: row.get("input"), output: row.get("output") };
     Ok(rows.iter().map(payload).collect())
 }
 

@@ -138,7 +138,9 @@ pub async fn show(
     let messages = pages::messages(&db, id, MESSAGES + 1).await?;
     let happened = events::timeline(&db, id).await?;
     let selected = match steps.iter().find(|s| key(s) == wanted.step) {
-        Some(step) => Some(inspect(step, &steps, pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?)),
+        Some(step) => {
+            Some(inspect(step, &steps, pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?))
+        }
         None => None,
     };
     drop(db);
@@ -225,7 +227,12 @@ fn facts(e: &Execution, usage: executions::Usage, turn: i32, now: Timestamp) -> 
         fact("Took", shown::duration(shown::secs(e.created_at, e.ended_at.unwrap_or(now)))),
         fact("Turns", shown::count(turn.into())),
         Fact {
-            title: format!("{} in, {} out, {}", usage.prompt, usage.completion, shown::many(usage.calls, "model call")),
+            title: format!(
+                "{} in, {} out, {}",
+                usage.prompt,
+                usage.completion,
+                shown::many(usage.calls, "model call")
+            ),
             ..fact("Tokens", shown::count(tokens))
         },
     ];
@@ -248,7 +255,11 @@ fn why(reason: &Reason, now: Timestamp) -> Why {
         icon,
         text: shown::sentence(&shown::excerpt(&reason.text, 600)),
         hint: reason.hint.as_deref().map(|h| shown::excerpt(h, 300)).unwrap_or_default(),
-        since: reason.since.filter(|s| *s < now).map(|s| shown::duration(shown::secs(s, now))).unwrap_or_default(),
+        since: reason
+            .since
+            .filter(|s| *s < now)
+            .map(|s| shown::duration(shown::secs(s, now)))
+            .unwrap_or_default(),
     }
 }
 

@@ -174,10 +174,15 @@ impl Lane {
 /// A try's wait and its work.
 fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
     let until = step.started_at.or(step.ended_at).unwrap_or(scale.end);
-    let (ink, wait) = if step.number > 1 { ("retry", "waited to be tried again") } else { ("queue", "queued") };
+    let (ink, wait) =
+        if step.number > 1 { ("retry", "waited to be tried again") } else { ("queue", "queued") };
     let mut bars = vec![];
     if scale.x(until) - scale.x(step.created_at) >= NARROWEST || step.started_at.is_none() {
-        let ink = if step.started_at.is_none() && step.run_at.is_none_or(|t| t < scale.end) { "queue" } else { ink };
+        let ink = if step.started_at.is_none() && step.run_at.is_none_or(|t| t < scale.end) {
+            "queue"
+        } else {
+            ink
+        };
         bars.push(scale.bar(step.created_at, until, ink, wait));
     }
     if let Some(started) = step.started_at {
@@ -187,7 +192,8 @@ fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
             (_, "model") => "llm",
             _ => "tool",
         };
-        let who = step.worker.as_deref().map_or_else(String::new, |w| format!(" by {}", shown::excerpt(w, 60)));
+        let who =
+            step.worker.as_deref().map_or_else(String::new, |w| format!(" by {}", shown::excerpt(w, 60)));
         let word = shown::outcome(step).word.to_lowercase();
         let what = format!("try {}{who}: {word}", step.number);
         bars.push(scale.bar(started, step.ended_at.unwrap_or(scale.end), ink, &what));
@@ -213,14 +219,22 @@ fn words(tries: &[Step]) -> Option<String> {
         let lost = format!("{} was lost", who(&pair[0]));
         return Some(match (pair[0].ended_at, pair[1].started_at) {
             (Some(lost_at), Some(again)) => {
-                format!("{lost}, {} took over in {}", who(&pair[1]), shown::duration(shown::secs(lost_at, again)))
+                format!(
+                    "{lost}, {} took over in {}",
+                    who(&pair[1]),
+                    shown::duration(shown::secs(lost_at, again))
+                )
             }
             _ => format!("{lost}, waits to be tried again"),
         });
     }
     match last.status.as_str() {
-        "gave_up" => Some(format!("failed for good: {}", shown::excerpt(last.error.as_deref().unwrap_or("?"), 60))),
-        "completed" if failed > 0 => Some(format!("{} failed first", shown::many(failed as i64, "try").replace("trys", "tries"))),
+        "gave_up" => {
+            Some(format!("failed for good: {}", shown::excerpt(last.error.as_deref().unwrap_or("?"), 60)))
+        }
+        "completed" if failed > 0 => {
+            Some(format!("{} failed first", shown::many(failed as i64, "try").replace("trys", "tries")))
+        }
         "completed" if spent(last) > 0 => Some(format!("{} tokens", shown::count(spent(last)))),
         "deferred" => last.run_at.map(|at| format!("again at {}", shown::clock(at))),
         "ready" => Some(format!("queued in {}", shown::excerpt(&last.queue, 40))),
@@ -316,8 +330,8 @@ impl Scale {
 }
 
 const STEPS: [f64; 24] = [
-    0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
-    3600.0, 7200.0, 21_600.0, 86_400.0, 604_800.0,
+    0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0,
+    600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0, 604_800.0,
 ];
 
 /// The time in pieces: with `fold`, waits in which nothing runs are pieces of their own.
@@ -325,7 +339,9 @@ fn cut(steps: &[Step], begin: Timestamp, end: Timestamp, length: f64, fold: bool
     let piece = |from, to, folded| Piece { from, to, x: 0.0, width: 0.0, folded };
     let mut work: Vec<(f64, f64)> = steps
         .iter()
-        .filter_map(|s| Some((shown::secs(begin, s.started_at?), shown::secs(begin, s.ended_at.unwrap_or(end)))))
+        .filter_map(|s| {
+            Some((shown::secs(begin, s.started_at?), shown::secs(begin, s.ended_at.unwrap_or(end))))
+        })
         .collect();
     work.push((length, length));
     work.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -405,7 +421,8 @@ mod tests {
         assert_eq!((tool.tries, tool.took.as_str()), (2, "9.0 s"));
         assert_eq!(tool.label.as_ref().unwrap().text, "w-1 was lost, w-2 took over in 500 ms");
         let inks: Vec<_> = tool.bars.iter().map(|b| (b.ink, b.x.as_str(), b.width.as_str())).collect();
-        let expected = [("fail", "10.00%", "30.00%"), ("retry", "40.00%", "5.00%"), ("tool", "45.00%", "55.00%")];
+        let expected =
+            [("fail", "10.00%", "30.00%"), ("retry", "40.00%", "5.00%"), ("tool", "45.00%", "55.00%")];
         assert_eq!(inks, expected);
     }
 
