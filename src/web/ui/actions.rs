@@ -66,7 +66,10 @@ pub async fn act(
     let (id, action) = path.into_inner();
     let id = words::execution_id(&id)?;
     if !is_our_form(request.headers(), &form.token) {
-        return Err(Problem::new(403, "this form did not come from our page, or from one opened long ago; go back, load the page again and repeat"));
+        return Err(Problem::new(
+            403,
+            "this form did not come from our page, or from one opened long ago; go back, load the page again and repeat",
+        ));
     }
     let event = event(&action, &form.reason)?;
     let by = request.peer_addr().map_or_else(|| "a person".to_owned(), |p| format!("a person at {}", p.ip()));
@@ -90,7 +93,9 @@ fn event(action: &str, reason: &str) -> Result<Event, Problem> {
         "resume" => Ok(Event::Resumed),
         "stop" => Ok(Event::StopRequested),
         "cancel" => Ok(Event::Cancelled { reason }),
-        _ => Err(Problem::not_found(format!("there is no action '{action}'; there are pause, resume, stop and cancel"))),
+        _ => Err(Problem::not_found(format!(
+            "there is no action '{action}'; there are pause, resume, stop and cancel"
+        ))),
     }
 }
 
@@ -106,9 +111,12 @@ fn is_our_form(headers: &HeaderMap, token: &str) -> bool {
     let said = |name: &str| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     let is_ours = said("sec-fetch-site").is_none_or(|site| site == "same-origin");
     let is_here = said("origin").is_none_or(|origin| {
-        origin.split_once("://").is_some_and(|(_, origin)| said("host").is_some_and(|host| host.eq_ignore_ascii_case(origin)))
+        origin
+            .split_once("://")
+            .is_some_and(|(_, origin)| said("host").is_some_and(|host| host.eq_ignore_ascii_case(origin)))
     });
-    let is_same = cookie(headers).is_some_and(|c| is_token(c) && bool::from(c.as_bytes().ct_eq(token.as_bytes())));
+    let is_same =
+        cookie(headers).is_some_and(|c| is_token(c) && bool::from(c.as_bytes().ct_eq(token.as_bytes())));
     is_ours && is_here && is_same
 }
 

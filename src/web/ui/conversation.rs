@@ -102,7 +102,8 @@ fn call(call: &StoredCall) -> Call {
 
 fn note(message: &Message) -> String {
     let (Some(read), Some(written)) = (message.prompt_tokens, message.completion_tokens) else {
-        let size = message.output.as_ref().filter(|_| message.role == "tool").map(|o| payload::size(o.text().len()));
+        let size =
+            message.output.as_ref().filter(|_| message.role == "tool").map(|o| payload::size(o.text().len()));
         return size.unwrap_or_default();
     };
     let model = message.name.as_deref().map(|n| format!("{}, ", shown::excerpt(n, 80))).unwrap_or_default();

@@ -20,9 +20,9 @@ use crate::web::wire::words;
 use crate::web::{Problem, State};
 
 /// Attempts that a page shows.
-const STEPS: i64 = 300;
+const STEPS: usize = 300;
 /// Messages that a page shows.
-const MESSAGES: i64 = 100;
+const MESSAGES: usize = 100;
 /// Events that a page shows.
 const EVENTS: usize = 300;
 
@@ -138,14 +138,16 @@ pub async fn show(
     let messages = pages::messages(&db, id, MESSAGES + 1).await?;
     let happened = events::timeline(&db, id).await?;
     let selected = match steps.iter().find(|s| key(s) == wanted.step) {
-        Some(step) => Some(inspect(step, &steps, pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?)),
+        Some(step) => {
+            Some(inspect(step, &steps, pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?))
+        }
         None => None,
     };
     drop(db);
 
     let now = Timestamp::now();
-    let (steps, has_earlier_attempts) = newest(&steps, 300);
-    let (messages, has_earlier_messages) = newest(&messages, 100);
+    let (steps, has_earlier_attempts) = newest(&steps, STEPS);
+    let (messages, has_earlier_messages) = newest(&messages, MESSAGES);
     let (happened, has_earlier_events) = newest(&happened, EVENTS);
     let prompt = prompt(&execution);
     let fold = wanted.fold != "0";
@@ -203,7 +205,7 @@ fn prompt(execution: &Execution) -> String {
 }
 
 fn title(prompt: &str) -> String {
-    let title = shown::excerpt(prompt, 110);
+    let title = shown::excerpt(prompt, 76);
     if title.is_empty() { "(no prompt)".to_owned() } else { title }
 }
 
@@ -225,7 +227,12 @@ fn facts(e: &Execution, usage: executions::Usage, turn: i32, now: Timestamp) -> 
         fact("Took", shown::duration(shown::secs(e.created_at, e.ended_at.unwrap_or(now)))),
         fact("Turns", shown::count(turn.into())),
         Fact {
-            title: format!("{} in, {} out, {}", usage.prompt, usage.completion, shown::many(usage.calls, "model call")),
+            title: format!(
+                "{} in, {} out, {}",
+                usage.prompt,
+                usage.completion,
+                shown::many(usage.calls, "model call")
+            ),
             ..fact("Tokens", shown::count(tokens))
         },
     ];
@@ -248,7 +255,11 @@ fn why(reason: &Reason, now: Timestamp) -> Why {
         icon,
         text: shown::sentence(&shown::excerpt(&reason.text, 600)),
         hint: reason.hint.as_deref().map(|h| shown::excerpt(h, 300)).unwrap_or_default(),
-        since: reason.since.filter(|s| *s < now).map(|s| shown::duration(shown::secs(s, now))).unwrap_or_default(),
+        since: reason
+            .since
+            .filter(|s| *s < now)
+            .map(|s| shown::duration(shown::secs(s, now)))
+            .unwrap_or_default(),
     }
 }
 

@@ -18,12 +18,18 @@ use crate::store::{self, read::pages};
 use crate::web::{Problem, State};
 
 /// Lines of a page.
-const PAGE: i64 = 50;
+const PAGE: usize = 50;
 /// Attempts whose time a line shows.
-const SHAPE: i64 = 60;
+const SHAPE: usize = 60;
 /// What can be filtered for.
-const STATUSES: [Status; 6] =
-    [Status::Running, Status::Paused, Status::Completed, Status::Failed, Status::Terminated, Status::TimedOut];
+const STATUSES: [Status; 6] = [
+    Status::Running,
+    Status::Paused,
+    Status::Completed,
+    Status::Failed,
+    Status::Terminated,
+    Status::TimedOut,
+];
 
 /// What the address says.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -75,7 +81,8 @@ fn status(word: &str) -> Result<Status, Problem> {
 }
 
 fn cursor(text: &str) -> Result<ExecutionId, Problem> {
-    let broken = |_| Problem::new(400, format!("before='{text}' is no execution's id; begin at /executions again"));
+    let broken =
+        |_| Problem::new(400, format!("before='{text}' is no execution's id; begin at /executions again"));
     text.parse().map_err(broken)
 }
 
@@ -130,25 +137,30 @@ pub async fn list(
     let mut db = state.runtime.pool().get().await?;
     let (mut found, too_slow) = match pages::list(&mut db, &filter, PAGE + 1).await {
         Ok(found) => (found, false),
-        Err(store::Error::Postgres(e)) if e.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) => {
+        Err(store::Error::Postgres(e))
+            if e.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) =>
+        {
             (vec![], true)
         }
         Err(error) => return Err(error.into()),
     };
-    let has_more = found.len() > 50;
-    found.truncate(50);
+    let has_more = found.len() > PAGE;
+    found.truncate(PAGE);
     let ids: Vec<_> = found.iter().map(|l| l.id).collect();
     let shapes = pages::shapes(&db, &ids, SHAPE).await?;
     let agents = pages::agents(&db).await?;
     drop(db);
-    let older = found.last().filter(|_| has_more).map(|last| Wanted { before: last.id.to_string(), ..wanted.clone() });
+    let older = found
+        .last()
+        .filter(|_| has_more)
+        .map(|last| Wanted { before: last.id.to_string(), ..wanted.clone() });
     let now = Timestamp::now();
     page(
         StatusCode::OK,
         &ExecutionsPage {
             tabs: tabs(&wanted),
             agents: agents.iter().map(|a| shown::text(a)).collect(),
-            lines: lines(&found, &shapes, now),
+            lines: lines(&found, shapes, now),
             is_filtered: wanted.is_filtered(),
             newest: (!wanted.before.is_empty())
                 .then(|| Wanted { before: String::new(), ..wanted.clone() }.address()),
@@ -172,15 +184,15 @@ fn tabs(wanted: &Wanted) -> Vec<Tab> {
     std::iter::once(tab("", "All")).chain(named).collect()
 }
 
-fn lines(found: &[pages::Line], shapes: &[pages::Step], now: Timestamp) -> Vec<Line> {
-    let mut steps: HashMap<ExecutionId, Vec<&pages::Step>> = HashMap::new();
+fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, now: Timestamp) -> Vec<Line> {
+    let mut steps: HashMap<ExecutionId, Vec<pages::Step>> = HashMap::new();
     for step in shapes {
         steps.entry(step.execution).or_default().push(step);
     }
     found.iter().map(|l| line(l, steps.get(&l.id).map_or(&[], Vec::as_slice), now)).collect()
 }
 
-fn line(line: &pages::Line, steps: &[&pages::Step], now: Timestamp) -> Line {
+fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp) -> Line {
     let until = line.ended_at.unwrap_or(now);
     let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
     let (what, more) = now_and_more(line, steps);
@@ -203,21 +215,30 @@ fn line(line: &pages::Line, steps: &[&pages::Step], now: Timestamp) -> Line {
 }
 
 /// What it waits for, or what came of it, in two lines.
-fn now_and_more(line: &pages::Line, steps: &[&pages::Step]) -> (String, String) {
+fn now_and_more(line: &pages::Line, steps: &[pages::Step]) -> (String, String) {
     if let Some(wait) = &line.waits {
         return shown::wait(wait);
     }
     let lost = i64::try_from(steps.iter().filter(|s| s.status == "lost").count()).unwrap_or(0);
-    let survived = if lost == 0 { String::new() } else { format!("survived {}", shown::many(lost, "lost worker")) };
+    let survived =
+        if lost == 0 { String::new() } else { format!("survived {}", shown::many(lost, "lost worker")) };
     let reason = line.reason.as_deref().map(|r| shown::sentence(&shown::excerpt(r, 240)));
     let result = line.result.as_deref().map(|r| shown::excerpt(r, 240)).filter(|r| !r.is_empty());
     match (line.status, reason, result) {
-        (Status::Completed, reason, Some(result)) => {
-            (result, [survived, reason.unwrap_or_default()].iter().filter(|s| !s.is_empty()).cloned().collect::<Vec<_>>().join(" · "))
-        }
+        (Status::Completed, reason, Some(result)) => (
+            result,
+            [survived, reason.unwrap_or_default()]
+                .iter()
+                .filter(|s| !s.is_empty())
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(" · "),
+        ),
         (Status::Completed, reason, None) => (reason.unwrap_or_else(|| "No result".to_owned()), survived),
         (Status::Running, ..) => (format!("Turn {}", line.turn), survived),
-        (_, reason, result) => (reason.unwrap_or_else(|| "No reason given".to_owned()), result.unwrap_or(survived)),
+        (_, reason, result) => {
+            (reason.unwrap_or_else(|| "No reason given".to_owned()), result.unwrap_or(survived))
+        }
     }
 }
 
@@ -226,7 +247,8 @@ fn server(request: &HttpRequest) -> Option<String> {
     let info = request.connection_info();
     let (scheme, host) = (info.scheme(), info.host());
     let is_usual = scheme == "http" && matches!(host, "localhost:6767" | "127.0.0.1:6767");
-    let is_plain = host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'));
+    let is_plain =
+        host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'));
     (!is_usual && is_plain).then(|| format!("{scheme}://{host}"))
 }
 
@@ -244,12 +266,17 @@ fn sql(filter: &pages::Filter) -> String {
     }
     if let Some(text) = &filter.text {
         let text = shown::literal(&shown::text(text).to_lowercase());
-        conditions.push(format!("strpos(lower(concat_ws(' ', input, output, session_id, start_key)), {text}) > 0"));
+        conditions
+            .push(format!("strpos(lower(concat_ws(' ', input, output, session_id, start_key)), {text}) > 0"));
     }
     if let Some(before) = filter.before {
         conditions.push(format!("id < '{before}'"));
     }
-    let wheres = if conditions.is_empty() { String::new() } else { format!("\n where {}", conditions.join("\n   and ")) };
+    let wheres = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("\n where {}", conditions.join("\n   and "))
+    };
     format!(
         "select id, agent, status, started_at, duration, turn, prompt_tokens + completion_tokens as tokens, prompt, result\n  \
          from tenure.execution{wheres}\n order by id desc\n limit {PAGE};"

@@ -116,7 +116,8 @@ fn token(first: char, rest: &str) -> (&'static str, usize) {
         }
         '{' | '}' | '[' | ']' | ',' | ':' => ("x", 1),
         c => {
-            let end = rest.find(|c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"'));
+            let end = rest
+                .find(|c: char| c.is_whitespace() || matches!(c, ',' | ':' | '{' | '}' | '[' | ']' | '"'));
             let class = if c == '-' || c.is_ascii_digit() { "n" } else { "b" };
             (class, end.unwrap_or(rest.len()).max(c.len_utf8()))
         }

@@ -178,7 +178,10 @@ mod tests {
 
     #[test]
     fn counts_fit_a_column() {
-        assert_eq!((count(9999), count(41_234), count(1_250_000)), ("9999".into(), "41.2k".into(), "1.2M".into()));
+        assert_eq!(
+            (count(9999), count(41_234), count(1_250_000)),
+            ("9999".into(), "41.2k".into(), "1.2M".into())
+        );
         assert_eq!((many(1, "turn"), many(0, "turn")), ("1 turn".into(), "0 turns".into()));
     }
 

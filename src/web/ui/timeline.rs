@@ -16,6 +16,8 @@ const FOLD: f64 = 60.0;
 const FOLDED: f64 = 0.15;
 /// Narrowest bar, in percent.
 const NARROWEST: f64 = 0.4;
+/// Width of a letter beside a bar, in percent of a usual column.
+const LETTER: f64 = 0.8;
 
 /// The drawing.
 #[derive(Debug, Default)]
@@ -69,8 +71,10 @@ pub struct Lane {
 }
 
 /// A stretch of time.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Bar {
+    begin: f64,
+    length: f64,
     /// Where it begins, in percent.
     pub x: String,
     /// Its width, in percent.
@@ -86,8 +90,8 @@ pub struct Bar {
 pub struct Label {
     /// Where, in percent.
     pub x: String,
-    /// Whether they end there instead of beginning.
-    pub before: bool,
+    /// `after` the bars, `before` them (they end there), `inside` the widest one, or `over` a wait.
+    pub place: &'static str,
     /// The words.
     pub text: String,
 }
@@ -157,14 +161,15 @@ fn spent(step: &Step) -> i64 {
 impl Lane {
     fn draw(tries: &[Step], scale: &Scale) -> Self {
         let (first, last) = (&tries[0], &tries[tries.len() - 1]);
+        let bars: Vec<Bar> = tries.iter().flat_map(|s| bars(s, scale)).collect();
         Self {
+            label: label(tries, &bars, scale),
+            bars,
             key: key(first),
             name: shown::excerpt(&first.name, 80),
             icon: shown::kind_icon(&first.kind),
             tries: tries.len(),
             mark: shown::outcome(last),
-            bars: tries.iter().flat_map(|s| bars(s, scale)).collect(),
-            label: label(tries, scale),
             took: shown::duration(shown::secs(first.created_at, last.ended_at.unwrap_or(scale.end))),
             tokens: tokens(tries),
         }
@@ -174,10 +179,15 @@ impl Lane {
 /// A try's wait and its work.
 fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
     let until = step.started_at.or(step.ended_at).unwrap_or(scale.end);
-    let (ink, wait) = if step.number > 1 { ("retry", "waited to be tried again") } else { ("queue", "queued") };
+    let (ink, wait) =
+        if step.number > 1 { ("retry", "waited to be tried again") } else { ("queue", "queued") };
     let mut bars = vec![];
     if scale.x(until) - scale.x(step.created_at) >= NARROWEST || step.started_at.is_none() {
-        let ink = if step.started_at.is_none() && step.run_at.is_none_or(|t| t < scale.end) { "queue" } else { ink };
+        let ink = if step.started_at.is_none() && step.run_at.is_none_or(|t| t < scale.end) {
+            "queue"
+        } else {
+            ink
+        };
         bars.push(scale.bar(step.created_at, until, ink, wait));
     }
     if let Some(started) = step.started_at {
@@ -187,7 +197,8 @@ fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
             (_, "model") => "llm",
             _ => "tool",
         };
-        let who = step.worker.as_deref().map_or_else(String::new, |w| format!(" by {}", shown::excerpt(w, 60)));
+        let who =
+            step.worker.as_deref().map_or_else(String::new, |w| format!(" by {}", shown::excerpt(w, 60)));
         let word = shown::outcome(step).word.to_lowercase();
         let what = format!("try {}{who}: {word}", step.number);
         bars.push(scale.bar(started, step.ended_at.unwrap_or(scale.end), ink, &what));
@@ -195,14 +206,24 @@ fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
     bars
 }
 
-fn label(tries: &[Step], scale: &Scale) -> Option<Label> {
+/// Words go where there is room: after the bars, before them, or into the widest one.
+fn label(tries: &[Step], bars: &[Bar], scale: &Scale) -> Option<Label> {
     let text = words(tries)?;
     let (first, last) = (&tries[0], &tries[tries.len() - 1]);
-    let (begin, end) = (scale.x(first.created_at), scale.x(last.ended_at.unwrap_or(scale.end)));
-    let width = text.chars().count() as f64 * 0.95;
-    let before = 100.0 - end < width && begin > 100.0 - end;
-    let x = if before { begin - 0.7 } else { end.max(begin + NARROWEST) + 0.7 };
-    Some(Label { x: percent(x), before, text })
+    let begin = scale.x(first.created_at);
+    let end = scale.x(last.ended_at.unwrap_or(scale.end)).max(begin + NARROWEST);
+    let needed = text.chars().fold(1.4, |sum, _| sum + LETTER);
+    let widest = bars.iter().filter(|b| b.ink != "retry").max_by(|a, b| a.length.total_cmp(&b.length));
+    let (place, x) = match widest {
+        _ if 100.0 - end >= needed => ("after", end + 0.7),
+        _ if begin >= needed => ("before", begin - 0.7),
+        Some(bar) if bar.length >= needed.min(30.0) => {
+            (if bar.ink == "queue" { "over" } else { "inside" }, bar.begin + 0.7)
+        }
+        _ if begin > 100.0 - end => ("before", begin - 0.7),
+        _ => ("after", end + 0.7),
+    };
+    Some(Label { x: percent(x), place, text })
 }
 
 /// What is worth saying beside a step's bars.
@@ -213,14 +234,21 @@ fn words(tries: &[Step]) -> Option<String> {
         let lost = format!("{} was lost", who(&pair[0]));
         return Some(match (pair[0].ended_at, pair[1].started_at) {
             (Some(lost_at), Some(again)) => {
-                format!("{lost}, {} took over in {}", who(&pair[1]), shown::duration(shown::secs(lost_at, again)))
+                format!(
+                    "{lost}, {} took over in {}",
+                    who(&pair[1]),
+                    shown::duration(shown::secs(lost_at, again))
+                )
             }
             _ => format!("{lost}, waits to be tried again"),
         });
     }
     match last.status.as_str() {
-        "gave_up" => Some(format!("failed for good: {}", shown::excerpt(last.error.as_deref().unwrap_or("?"), 60))),
-        "completed" if failed > 0 => Some(format!("{} failed first", shown::many(failed as i64, "try").replace("trys", "tries"))),
+        "gave_up" => {
+            Some(format!("failed for good: {}", shown::excerpt(last.error.as_deref().unwrap_or("?"), 60)))
+        }
+        "completed" if failed == 1 => Some("1 try failed first".to_owned()),
+        "completed" if failed > 1 => Some(format!("{failed} tries failed first")),
         "completed" if spent(last) > 0 => Some(format!("{} tokens", shown::count(spent(last)))),
         "deferred" => last.run_at.map(|at| format!("again at {}", shown::clock(at))),
         "ready" => Some(format!("queued in {}", shown::excerpt(&last.queue, 40))),
@@ -280,7 +308,15 @@ impl Scale {
         let (x, end) = (self.x(from), self.x(to));
         let width = (end - x).max(NARROWEST);
         let took = shown::duration(shown::secs(from, to));
-        Bar { x: percent(x.min(100.0 - width)), width: percent(width), ink, title: format!("{what}, {took}") }
+        let begin = x.min(100.0 - width);
+        Bar {
+            begin,
+            length: width,
+            x: percent(begin),
+            width: percent(width),
+            ink,
+            title: format!("{what}, {took}"),
+        }
     }
 
     /// At most seven lines at round times, and two at each fold.
@@ -316,8 +352,8 @@ impl Scale {
 }
 
 const STEPS: [f64; 24] = [
-    0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0,
-    3600.0, 7200.0, 21_600.0, 86_400.0, 604_800.0,
+    0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0,
+    600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0, 604_800.0,
 ];
 
 /// The time in pieces: with `fold`, waits in which nothing runs are pieces of their own.
@@ -325,7 +361,9 @@ fn cut(steps: &[Step], begin: Timestamp, end: Timestamp, length: f64, fold: bool
     let piece = |from, to, folded| Piece { from, to, x: 0.0, width: 0.0, folded };
     let mut work: Vec<(f64, f64)> = steps
         .iter()
-        .filter_map(|s| Some((shown::secs(begin, s.started_at?), shown::secs(begin, s.ended_at.unwrap_or(end)))))
+        .filter_map(|s| {
+            Some((shown::secs(begin, s.started_at?), shown::secs(begin, s.ended_at.unwrap_or(end))))
+        })
         .collect();
     work.push((length, length));
     work.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -350,11 +388,10 @@ fn percent(x: f64) -> String {
     format!("{x:.2}%")
 }
 
-/// A small picture of what a run's time was spent on: bars of 100 units.
-pub fn shape(steps: &[&Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
-    let owned: Vec<Step> = steps.iter().map(|s| (*s).clone()).collect();
-    let scale = Scale::over(&owned, begin, end, true);
-    owned.iter().flat_map(|s| bars(s, &scale)).collect()
+/// A small picture of what a run's time was spent on.
+pub fn shape(steps: &[Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
+    let scale = Scale::over(steps, begin, end, true);
+    steps.iter().flat_map(|s| bars(s, &scale)).collect()
 }
 
 #[cfg(test)]
@@ -405,7 +442,8 @@ mod tests {
         assert_eq!((tool.tries, tool.took.as_str()), (2, "9.0 s"));
         assert_eq!(tool.label.as_ref().unwrap().text, "w-1 was lost, w-2 took over in 500 ms");
         let inks: Vec<_> = tool.bars.iter().map(|b| (b.ink, b.x.as_str(), b.width.as_str())).collect();
-        let expected = [("fail", "10.00%", "30.00%"), ("retry", "40.00%", "5.00%"), ("tool", "45.00%", "55.00%")];
+        let expected =
+            [("fail", "10.00%", "30.00%"), ("retry", "40.00%", "5.00%"), ("tool", "45.00%", "55.00%")];
         assert_eq!(inks, expected);
     }
 
