@@ -392,7 +392,8 @@ mod tests {
         fn any_code_units_survive_the_round_trip(sent in prop::collection::vec(
             prop_oneof![Just(0_u16), 0xD800_u16..=0xDFFF, 1..=0xFFFF_u16], 0..40)
         ) {
-            let text = format!("\"{}\"", sent.iter().map(|u| format!("\\u{u:04x}")).collect::<String>());
+            let escaped: Vec<_> = sent.iter().map(|u| format!("\\u{u:04x}")).collect();
+            let text = format!("\"{}\"", escaped.concat());
             let stored = storable(text.as_bytes()).unwrap();
             let parsed: String = serde_json::from_str(&stored).unwrap();
             prop_assert!(!parsed.contains('\0'));

@@ -15,5 +15,6 @@ pub mod prompt;
 pub mod runtime;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod web;
 pub mod worker;

@@ -6,7 +6,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
@@ -71,7 +71,12 @@ async fn perform(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> Mode
         Err(error) => return failed(format!("the conversation could not be read: {error}"), Failure::Lost),
     };
     let condensed = prompt.condensed.as_ref().map(Json::of);
-    let result = model.complete(&prompt.request).await.map_err(|error| {
+    let began = Instant::now();
+    let result = model.complete(&prompt.request).await;
+    let outcome = if result.is_ok() { "answered" } else { "failed" };
+    metrics::histogram!("tenure_model_call_seconds", "model" => call.agent.model.clone(), "outcome" => outcome)
+        .record(began.elapsed());
+    let result = result.map_err(|error| {
         tracing::debug!(%error, "the model call failed");
         let failure = match error.class() {
             Class::Retry { after } => Failure::Retryable { after },

@@ -144,6 +144,7 @@ async fn serve(
         tracing::warn!("some requests were still open and were cut");
     }
     runtime.close();
+    runtime.pool().close();
     Ok(())
 }
 
@@ -157,6 +158,7 @@ fn http_server(
     let config = web::Config {
         api_key: options.api_key.clone(),
         provider: Arc::new(move |provider: &str| models.configured(provider)),
+        metrics: crate::telemetry::install().ok(),
     };
     let state = web::State::new(runtime.clone(), config);
     let server = HttpServer::new(move || App::new().configure(|app| web::routes(app, &state)))
@@ -164,6 +166,8 @@ fn http_server(
         .disable_signals()
         .shutdown_timeout(DRAIN_SECS)
         .client_request_timeout(Duration::from_secs(10))
+        // Who hangs up while it waits for work gets none: what it would have got goes to somebody who is there.
+        .h1_allow_half_closed(false)
         .listen(listener)?
         .run();
     Ok(server)

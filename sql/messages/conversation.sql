@@ -1,6 +1,6 @@
 -- The conversation of execution $1 up to message $2, as people and clients read it: each with what it refers to, and for
 -- what a tool returned with the call that it answers.
--- Returns: role, turn, call_id, name, content, arguments, output, error
+-- Returns: role, turn, call, call_id, name, content, arguments, output, error
 select m.role, m.turn, m.call, coalesce(m.call_id, t.call_id) as call_id, coalesce(m.name, t.name) as name, m.content,
        case when m.role = 'tool' then t.input end as arguments, r.output, r.error
   from tenure.messages m

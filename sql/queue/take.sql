@@ -13,7 +13,7 @@ with taken as (
     returning q.*
 )
 select t.execution_id, t.id, t.kind, t.turn, t.call, t.attempt, t.losses, t.name, t.call_id, t.queue_id,
-       taken.polls, coalesce(taken.first_leased, taken.leased_at) as started_at, w.name as worker,
+       taken.polls, taken.worker_id, coalesce(taken.first_leased, taken.leased_at) as started_at, w.name as worker,
        case when d.retries_given then d.retry_count      end as retry_count,
        case when d.retries_given then d.retry_logic      end as retry_logic,
        case when d.retries_given then d.retry_delay_secs end as retry_delay_secs,

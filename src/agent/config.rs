@@ -248,8 +248,7 @@ fn memory(memory: Option<Memory>) -> Result<Vec<MemoryMessage>, Invalid> {
 
 fn timeout(seconds: Option<f64>) -> Result<Option<std::time::Duration>, Invalid> {
     match seconds {
-        None => Ok(None),
-        Some(0.0) => Ok(None),
+        None | Some(0.0) => Ok(None),
         Some(s) if (0.0..=3.2e9).contains(&s) => Ok(Some(std::time::Duration::from_secs_f64(s))),
         Some(_) => invalid("timeoutSeconds", "must be 0 (none) or a positive number of seconds"),
     }

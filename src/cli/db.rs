@@ -43,19 +43,18 @@ pub async fn run(command: Db, out: Terminal) -> Result<Exit, Failure> {
         Db::Migrate(_) => migrate(&cluster, out).await,
         Db::Status(_) => status(&cluster, out).await,
     };
-    cluster.stop().await.map_err(|e| failure(e.into()))?;
+    cluster.stop().await.map_err(failure)?;
     done
 }
 
 /// The database of a server that runs here, else the one that a server would use.
 async fn cluster(options: &postgres::Options) -> Result<postgres::Cluster, Failure> {
     if options.database_url.is_none()
-        && let Some(running) =
-            postgres::find_running(&options.data_dir).await.map_err(|e| failure(e.into()))?
+        && let Some(running) = postgres::find_running(&options.data_dir).await.map_err(failure)?
     {
         return Ok(running);
     }
-    postgres::open(options, &|line| tracing::info!("postgres: {line}")).await.map_err(|e| failure(e.into()))
+    postgres::open(options, &|line| tracing::info!("postgres: {line}")).await.map_err(failure)
 }
 
 async fn migrate(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Failure> {
@@ -65,15 +64,17 @@ async fn migrate(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Fai
     } else if done.is_empty() {
         out.say("the database is up to date");
     } else {
-        done.iter().for_each(|step| out.say(format!("migrated: {step}")));
+        for step in done {
+            out.say(format!("migrated: {step}"));
+        }
     }
     Ok(Exit::Ok)
 }
 
 async fn status(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Failure> {
-    let (mut client, connection) = cluster.config().connect().await.map_err(|e| failure(e.into()))?;
+    let (mut client, connection) = cluster.config().connect().await.map_err(failure)?;
     let connection = tokio::spawn(connection);
-    let steps = store::schema::status(&mut client).await.map_err(|e| failure(e.into()))?;
+    let steps = store::schema::status(&mut client).await.map_err(failure)?;
     drop(client);
     let _ = connection.await;
     let missing = steps.iter().filter(|s| !s.applied).count();
@@ -117,7 +118,7 @@ pub async fn psql(psql: Psql) -> Result<Exit, Failure> {
     if cluster.owned() {
         // Nobody else serves this database: it must be stopped again afterwards.
         let status = command.args(&psql.args).status();
-        cluster.stop().await.map_err(|e| failure(e.into()))?;
+        cluster.stop().await.map_err(failure)?;
         let ok = status.is_ok_and(|s| s.success());
         return Ok(if ok { Exit::Ok } else { Exit::Failed });
     }

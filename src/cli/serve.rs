@@ -76,7 +76,8 @@ pub async fn run(serve: Serve, api_key: Option<ApiKey>) -> Result<Exit, Failure>
 }
 
 /// What a server's error means on the command line.
-pub(super) fn failure(error: server::Error) -> Failure {
+pub(super) fn failure(error: impl Into<server::Error>) -> Failure {
+    let error = error.into();
     match &error {
         server::Error::Listen { listen, source } if source.kind() == std::io::ErrorKind::AddrInUse => {
             Failure::new(Exit::Failed, format!("{listen} is taken"))

@@ -33,9 +33,9 @@ impl<'a> Step<'a> {
             Event::Returned { task: task @ Task::Tool { .. } } if self.close(*task) => self.answered(*task),
             Event::Checked { turn, go_on } if self.close(Task::Check { turn: *turn }) => {
                 if *go_on {
-                    self.next_turn()
+                    self.next_turn();
                 } else {
-                    self.finish()
+                    self.finish();
                 }
             }
             Event::Failed { task, failure, error, attempt, losses, policy } if self.is_open(*task) => {

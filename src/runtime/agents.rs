@@ -16,6 +16,12 @@ pub(super) struct Agents {
 }
 
 impl Agents {
+    /// An agent version that was used before.
+    pub fn known(&self, name: &str, version: i32) -> Option<Arc<Agent>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(name.to_owned(), version)).cloned()
+    }
+
     /// An agent version, retired ones included.
     pub async fn get(
         &self,
@@ -23,11 +29,10 @@ impl Agents {
         name: &str,
         version: i32,
     ) -> Result<Arc<Agent>, store::Error> {
-        let key = (name.to_owned(), version);
-        if let Some(agent) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(agent.clone());
+        if let Some(agent) = self.known(name, version) {
+            return Ok(agent);
         }
-        let definition = store::queue::definition(db, name, version).await?;
+        let definition = store::agents::of_execution(db, name, version).await?.definition;
         let agent = Agent::parse(definition.text())
             .map_err(|e| store::Error::Refused(format!("agent {name} version {version}: {e}")))?;
         let agent = Arc::new(agent);
@@ -35,7 +40,7 @@ impl Agents {
         if known.len() >= KEPT {
             known.clear();
         }
-        known.insert(key, agent.clone());
+        known.insert((name.to_owned(), version), agent.clone());
         Ok(agent)
     }
 }

@@ -21,6 +21,7 @@ use crate::store::commit::{
 };
 
 /// A locked execution while items are decided one after the other.
+#[expect(clippy::struct_excessive_bools, reason = "what is still to be written, each its own")]
 pub(super) struct Live {
     pub id: ExecutionId,
     pub agent: Arc<Agent>,

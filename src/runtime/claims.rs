@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::Lease;
-use super::commit::Work;
+use crate::store::commit::Taken;
 use crate::store::queue::{Mark, Slot};
 use crate::store::{self, GenericClient, Pool};
 
@@ -22,6 +23,9 @@ use crate::store::{self, GenericClient, Pool};
 const IDLE: Duration = Duration::from_mins(2);
 /// A worker's last poll is written down at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
+
+/// How far a queue's mark stays behind what was claimed last.
+const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
 /// One queue as this server sees it.
 struct Queue {
@@ -62,6 +66,11 @@ pub(super) struct Claims {
     queues: Mutex<HashMap<i32, Arc<Queue>>>,
     workers: Mutex<HashMap<(i32, String), Seen>>,
     asks: mpsc::UnboundedSender<Ask>,
+}
+
+/// A mark a moment before an attempt that was claimed: transactions that were slower to commit may still bring older ones.
+fn behind(mark: Mark) -> Mark {
+    Mark { run_at: mark.run_at.and_then(|at| at.checked_sub(SLACK).ok()), ..mark }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -141,6 +150,13 @@ impl Claims {
         if let Some(queue) = locked(&self.queues).get(&queue) {
             queue.maybe.store(true, Ordering::Release);
             queue.wake.notify_one();
+        }
+    }
+
+    /// Something urgent is ready: the mark must not hide it.
+    pub fn urgent(&self, queue: i32) {
+        if let Some(queue) = locked(&self.queues).get(&queue) {
+            *locked(&queue.mark) = Mark::default();
         }
     }
 
@@ -260,22 +276,24 @@ impl Claims {
         Ok(id)
     }
 
-    /// Which reporters could take more work now. Looks up what the claim in their commit will need.
-    pub async fn prepare_nexts(
-        &self,
-        works: impl Iterator<Item = (usize, &Work)>,
-    ) -> Result<Vec<Wanted>, store::Error> {
+    /// Which reporters can take more work now: those whose queue may have some.
+    pub fn wanted<'a>(&self, reports: impl Iterator<Item = (usize, &'a Taken)>) -> Vec<Wanted> {
         let mut wanted = vec![];
-        for (item, work) in works {
-            let Work::Report(report) = work else { continue };
-            let Some(next) = &report.next else { continue };
-            let id = self.queue_id(&next.queue, &next.domain).await?;
-            let worker = self.worker(id, &next.worker).await?;
-            if self.queue(id).maybe.load(Ordering::Acquire) {
-                wanted.push(Wanted { item, queue: id, worker });
+        for (item, taken) in reports {
+            let Some(worker) = taken.worker_id else { continue };
+            self.heard(taken.queue, taken.worker.as_deref().unwrap_or_default());
+            if self.queue(taken.queue).maybe.load(Ordering::Acquire) {
+                wanted.push(Wanted { item, queue: taken.queue, worker });
             }
         }
-        Ok(wanted)
+        wanted
+    }
+
+    /// A worker was heard of, though it did not poll.
+    fn heard(&self, queue: i32, name: &str) {
+        if let Some(seen) = locked(&self.workers).get_mut(&(queue, name.to_owned())) {
+            seen.at = Instant::now();
+        }
     }
 
     /// Lease what reporters take next, in their transaction.
@@ -340,13 +358,16 @@ async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error
     }
     let marks: Vec<_> = queues.values().map(|q| (q.id, *locked(&q.mark))).collect();
     let db = pool.get().await?;
+    let began = Instant::now();
     let claimed = store::queue::claim(&db, &marks, &slots).await?;
+    metrics::histogram!("tenure_claim_seconds").record(began.elapsed());
+    metrics::counter!("tenure_claims_total").increment(claimed.len() as u64);
     let mut leases: Vec<Vec<Lease>> = asks.iter().map(|_| vec![]).collect();
     let mut counts: HashMap<i32, usize> = HashMap::new();
     for c in claimed {
         *counts.entry(c.queue).or_default() += 1;
         if let Some(queue) = queues.get(&c.queue) {
-            *locked(&queue.mark) = c.mark;
+            *locked(&queue.mark) = behind(c.mark);
         }
         if let Some(i) = owners.get(&c.queue).and_then(|o| o.get(c.slot)) {
             leases[*i].push(c.lease);

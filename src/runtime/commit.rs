@@ -24,7 +24,7 @@ use tokio_postgres::Client;
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
 use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
 use crate::agent::Agent;
-use crate::engine::{Event, Status};
+use crate::engine::{Event, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
 use crate::store::{self, queue::Expired};
@@ -102,6 +102,7 @@ fn commit<'a>(
                 Err(error) => error,
             };
             *connection = None;
+            metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
                 tokio::time::sleep(pause).await;
@@ -140,6 +141,7 @@ async fn attempt(
         *connection = Some((client, statements));
     }
     let Some((client, statements)) = connection else { return Ok(()) };
+    let began = Instant::now();
     let mut tx = Transaction::new(shared, client, statements, items);
     let answers = match tx.run().await {
         Ok(answers) => answers,
@@ -149,6 +151,10 @@ async fn attempt(
         }
     };
     let after = tx.after;
+    metrics::counter!("tenure_commits_total").increment(1);
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    metrics::histogram!("tenure_committed_items").record(items.len() as f64);
+    metrics::histogram!("tenure_commit_seconds").record(began.elapsed());
     for (item, answer) in items.iter_mut().zip(answers) {
         if let (Some(item), Some(answer)) = (item.take(), answer) {
             let _ = item.reply.send(answer);
@@ -221,7 +227,6 @@ impl<'a> Transaction<'a> {
 
     async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
-        let nexts = self.shared.claims.prepare_nexts(self.works()).await?;
         let (mut lives, taken) = self.open(&mut answers).await?;
         let queues = self.queues(&lives).await?;
         let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
@@ -232,11 +237,11 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
-            if let Err(Error::Illegal(illegal)) = &answer
+            if let Err(error) = &answer
                 && !matches!(work, Work::Control { .. })
             {
                 // Its queue row is deleted by now: let the caller undo that by failing this item alone.
-                return Err(store::Error::Refused(illegal.to_string()));
+                return Err(store::Error::Refused(error.to_string()));
             }
             answers[i] = Some(answer);
         }
@@ -249,6 +254,10 @@ impl<'a> Transaction<'a> {
         for (_, live) in lives.drain() {
             batch.close(live);
         }
+        let nexts = self.shared.claims.wanted(self.works().filter_map(|(i, w)| match w {
+            Work::Report(r) if r.wants_next => Some((i, taken.get(&r.attempt)?)),
+            _ => None,
+        }));
         let leases = self.write(&batch, &nexts).await?;
         for (i, lease) in leases {
             if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
@@ -352,7 +361,7 @@ impl<'a> Transaction<'a> {
         let (db, sql) = (self.client(), self.sql);
         let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let claims = self.shared.claims.clone();
-        let (r, e, m, t, n, q, w, h, l, a) = join!(
+        let (results, events, messages, tasks, retries, queued, withdrawn, held, released, advanced) = join!(
             sql.results(db, &batch.results),
             sql.events(db, &batch.events),
             sql.messages(db, &batch.messages),
@@ -364,20 +373,46 @@ impl<'a> Transaction<'a> {
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
         );
-        r.and(e).and(m).and(t).and(n).and(q).and(w).and(h).and(a)?;
+        results.and(events).and(messages).and(tasks).and(retries).and(queued)?;
+        withdrawn.and(held).and(advanced)?;
+        let released = released?;
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
-        self.after.ready = l?;
+        self.after.ready = released;
         let waits = batch.queued.iter().filter(|q| q.lease.is_none());
         for queued in waits {
             if queued.delay > 0.0 {
                 self.after.deferred = true;
             } else {
+                if queued.priority < 0 {
+                    claims.urgent(queued.queue);
+                }
                 self.after.ready.push(queued.queue);
             }
         }
+        count(batch);
         self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
         Ok(leased)
+    }
+}
+
+/// What is durable now, for monitoring.
+fn count(batch: &Batch) {
+    for result in &batch.results {
+        let kind = result.taken.task.kind();
+        metrics::counter!("tenure_attempts_ended_total", "kind" => kind, "outcome" => result.outcome)
+            .increment(1);
+        if let Some((prompt, completion)) = result.tokens {
+            let tokens = |kind: &'static str, n: i64| {
+                let n = u64::try_from(n).unwrap_or(0);
+                metrics::counter!("tenure_tokens_total", "model" => result.taken.name.clone(), "type" => kind).increment(n);
+            };
+            tokens("prompt", prompt);
+            tokens("completion", completion);
+        }
+    }
+    for ended in batch.advanced.iter().filter(|a| a.ended) {
+        metrics::counter!("tenure_executions_ended_total", "status" => ended.status).increment(1);
     }
 }
 
@@ -439,6 +474,10 @@ fn decide(
     }
     let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
     match taken.get(&attempt) {
+        Some(Taken { task: Task::Model { .. }, .. }) if matches!(work, Work::Report(_)) => {
+            let text = format!("attempt {attempt} is a model call; servers perform those themselves");
+            Err(store::Error::Refused(text).into())
+        }
         Some(taken) if !live.settled.contains(&attempt) => {
             live.settled.push(attempt);
             batch.decide(live, happened(work, taken.clone()), around)?;

@@ -114,19 +114,8 @@ pub struct Report {
     pub worker: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Also lease the next attempt of this queue to this worker, in the same commit.
-    pub next: Option<Next>,
-}
-
-/// Who would take the next attempt.
-#[derive(Debug, Clone)]
-pub struct Next {
-    /// Task name.
-    pub queue: String,
-    /// Its domain, empty for none.
-    pub domain: String,
-    /// The worker.
-    pub worker: String,
+    /// Also lease the next attempt of its queue to the worker that had it, in the same commit.
+    pub wants_next: bool,
 }
 
 /// What became of a [`Report`].
@@ -337,6 +326,9 @@ impl Runtime {
     ///
     /// [`store::Error::NotFound`]
     pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, Error> {
+        if let Some(agent) = self.shared.agents.known(name, version) {
+            return Ok(agent);
+        }
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
         Ok(self.shared.agents.get(&db, name, version).await?)
     }

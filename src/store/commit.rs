@@ -130,6 +130,8 @@ pub struct Taken {
     pub started_at: Option<Timestamp>,
     /// Who had it.
     pub worker: Option<String>,
+    /// The session that had it.
+    pub worker_id: Option<i64>,
     /// Retries that the client chose: count, logic, delay in seconds.
     pub retries: Option<(i32, String, i32)>,
     /// Factor of a linear delay.
@@ -361,7 +363,7 @@ impl Statements {
         key: &str,
     ) -> Result<Option<(ExecutionId, i32)>, Error> {
         let row = db.query_opt(&self.find_by_key, &[&agent, &key]).await?;
-        Ok(row.map(|r| Ok::<_, Error>((r.try_get(0)?, r.try_get(1)?))).transpose()?)
+        row.map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).transpose()
     }
 
     /// Lock executions in id order. Those that do not exist are left out.
@@ -678,6 +680,7 @@ fn taken(r: &Row) -> Result<Taken, Error> {
         polls: r.try_get("polls")?,
         started_at: r.try_get("started_at")?,
         worker: r.try_get("worker")?,
+        worker_id: r.try_get("worker_id")?,
         retries: count.zip(logic).zip(delay).map(|((c, l), d)| (c, l, d)),
         backoff_scale: r.try_get("backoff_scale")?,
     })

@@ -55,7 +55,10 @@ pub enum Error {
 impl From<tokio_postgres::Error> for Error {
     fn from(e: tokio_postgres::Error) -> Self {
         let away = match e.code() {
-            None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
+            None => {
+                let source = std::error::Error::source(&e);
+                e.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+            }
             Some(code) => {
                 [
                     SqlState::ADMIN_SHUTDOWN,

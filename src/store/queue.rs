@@ -298,16 +298,3 @@ pub async fn newest(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<
     let rows = db.query(&newest, &[&ids]).await?;
     rows.iter().map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).collect()
 }
-
-/// The definition of an agent version.
-///
-/// # Errors
-///
-/// [`Error::NotFound`]
-pub async fn definition(db: &impl GenericClient, name: &str, version: i32) -> Result<Json, Error> {
-    let find = db.prepare_cached(include_str!("../../sql/agents/find.sql")).await?;
-    let row = db.query_opt(&find, &[&name, &version]).await?;
-    let row =
-        row.ok_or_else(|| Error::NotFound { what: "agent version", id: format!("{name}:{version}") })?;
-    Ok(row.try_get(0)?)
-}

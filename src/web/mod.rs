@@ -13,8 +13,8 @@
 pub mod api;
 mod auth;
 mod body;
-mod catalog;
 mod health;
+mod metrics;
 mod outer;
 mod problem;
 mod ui;
@@ -25,9 +25,7 @@ use std::sync::Arc;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
 
-use crate::agent::Agent;
 use crate::runtime::Runtime;
-use crate::store;
 pub use auth::{ApiKey, is_open};
 pub use body::{MAX_BODY, reply};
 pub use problem::Problem;
@@ -42,6 +40,8 @@ pub struct Config {
     pub api_key: Option<ApiKey>,
     /// Whether a model provider, in lower case, is configured.
     pub provider: ProviderCheck,
+    /// What this server counts, if it does.
+    pub metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
 }
 
 /// Everything that handlers share. One per process, cloned to the HTTP threads.
@@ -51,23 +51,13 @@ pub struct State {
     pub runtime: Runtime,
     /// What the edge was told at its start.
     pub config: Config,
-    catalog: Arc<catalog::Catalog>,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config, catalog: Arc::default() }
-    }
-
-    /// The agent that an execution runs.
-    ///
-    /// # Errors
-    ///
-    /// [`store::Error`]
-    pub async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
-        self.catalog.agent(self.runtime.pool(), name, version).await
+        Self { runtime, config }
     }
 }
 
@@ -85,6 +75,7 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
                 .wrap(from_fn(outer::log))
                 .wrap(from_fn(auth::require))
                 .configure(health::routes)
+                .configure(metrics::routes)
                 .configure(api::routes)
                 .configure(ui::routes)
                 .configure(wire::routes)

@@ -61,6 +61,7 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match &error {
             store::Error::NotFound { .. } => Self::not_found(error.to_string()),
+            store::Error::Refused(_) => Self::new(400, error.to_string()),
             e if e.is_transient() => Self::new(503, "the database is not available; try again in a moment"),
             _ => {
                 tracing::error!(?error, "a statement failed");

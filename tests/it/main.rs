@@ -1,6 +1,13 @@
 //! Integration tests: one binary, one link.
 
+mod agent_loop;
+mod architecture;
 mod cli;
+mod crash;
+mod harness;
+mod invariants;
 mod postgres;
 mod sdk;
+mod sql;
+mod wire;
 mod worker;

@@ -194,7 +194,7 @@ def test_the_crash_and_resume_page_separates_worker_and_invoker(stage: Stage) ->
     run = invoker.prints("Job ID: ").removeprefix("Job ID: ")
     invoker.finish()
     stage.server.until(run, "COMPLETED")
-    assert "processed" in stage.server.get(f"/api/agent/{run}/status")["output"]["result"]
+    assert "processed" in str(stage.server.get(f"/api/agent/{run}/status")["output"]["result"])
 
 
 @pytest.mark.usefixtures("slow_analysis")

@@ -77,7 +77,7 @@ def test_a_run_started_while_its_worker_is_dead_waits_and_completes_under_the_sa
             return {"service": service, "deploy": "dpl-481"}
     """)
     stage.server.until(started["id"], "COMPLETED")
-    assert "dpl-481" in stage.server.get(f"/api/agent/{started['id']}/status")["output"]["result"]
+    assert "dpl-481" in str(stage.server.get(f"/api/agent/{started['id']}/status")["output"]["result"])
     assert len(stage.asked()) == 2
 
 

@@ -53,7 +53,7 @@ def test_two_tools_of_one_turn_run_side_by_side_and_share_state(stage: Stage) ->
     """)
     assert result["status"] == "COMPLETED"
     assert result["output"]["context"] == {"errors": 18, "deploys": 3}
-    assert "3 deploys of checkout-api" in result["output"]["result"]
+    assert "3 deploys of checkout-api" in str(result["output"]["result"])
     calls = {call["name"]: call for call in result["calls"]}
     assert calls.keys() == {"read_errors", "read_deploys"}
     assert calls["read_errors"]["result"]["rate"] == 18
@@ -150,7 +150,7 @@ def test_a_deployed_agent_runs_by_its_name(stage: Stage) -> None:
             say(status=result.status, output=result.output, calls=[call["name"] for call in result.tool_calls])
     """)
     assert result["status"] == "COMPLETED"
-    assert "42" in result["output"]["result"]
+    assert "42" in str(result["output"]["result"])
     assert result["calls"] == ["count_orders"]
     assert "by_name" in [agent["name"] for agent in stage.server.get("/api/agent/list")]
 
@@ -218,6 +218,6 @@ def test_a_plain_worker_of_another_client_version_performs_an_external_tool(stag
             say(status=result.status, output=result.output, calls=result.tool_calls)
     """)
     assert result["status"] == "COMPLETED"
-    assert "sev2" in result["output"]["result"]
+    assert "sev2" in str(result["output"]["result"])
     (call,) = result["calls"]
     assert call["result"] == {"service": "checkout-api", "window": 15, "severity": "sev2"}

@@ -31,7 +31,7 @@ def test_a_tool_that_fails_once_is_tried_again_and_the_run_completes(stage: Stag
         agent = Agent(name="flaky_agent", model=MODEL, tools=[flaky])
     """, RUN)
     assert said["status"] == "COMPLETED"
-    assert "it worked" in said["output"]["result"]
+    assert "it worked" in str(said["output"]["result"])
     assert stage.effects() == ["tried", "tried"]
 
 
@@ -91,7 +91,7 @@ def test_a_tool_that_takes_longer_than_its_lease_keeps_it(stage: Stage, proxy: P
     stage.open("defined")
     said = program.finish(within=90)
     assert said["status"] == "COMPLETED"
-    assert "slept well" in said["output"]["result"]
+    assert "slept well" in str(said["output"]["result"])
     assert stage.effects() == ["started"]
     assert len(proxy.sent('"extendLease": ?true')) == 2
 

@@ -11,7 +11,7 @@ use crate::json::Json;
 const GET: &str = include_str!("../../../sql/tasks/get.sql");
 const OF_EXECUTION: &str = include_str!("../../../sql/tasks/of_execution.sql");
 const OPEN_BY_REF: &str = include_str!("../../../sql/tasks/open_by_ref.sql");
-const PLACE: &str = include_str!("../../../sql/tasks/place.sql");
+const EXECUTION_OF: &str = include_str!("../../../sql/tasks/execution_of.sql");
 
 /// Where an attempt stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,21 +159,6 @@ pub struct Whole {
     pub start_key: Option<String>,
 }
 
-/// Where an attempt came from.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The execution.
-    pub execution: ExecutionId,
-    /// Whether it is a model call, which only servers perform.
-    pub is_model: bool,
-    /// The queue's name.
-    pub queue: String,
-    /// The queue's domain, empty for none.
-    pub domain: String,
-    /// Who has it now.
-    pub worker: Option<String>,
-}
-
 /// All attempts of an execution, in the order of the run.
 ///
 /// # Errors
@@ -219,22 +204,12 @@ pub async fn open_by_ref(
     Ok(db.query_opt(&open_by_ref, &[&execution, &turn, &name]).await?.map(|row| row.get("id")))
 }
 
-/// Where an attempt came from; `None` when nobody knows it.
+/// The execution that an attempt belongs to; `None` when nobody knows it.
 ///
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn place(
-    db: &impl GenericClient,
-    execution: Option<ExecutionId>,
-    attempt: AttemptId,
-) -> Result<Option<Place>, Error> {
-    let place = db.prepare_cached(PLACE).await?;
-    Ok(db.query_opt(&place, &[&execution, &attempt]).await?.map(|row| Place {
-        execution: row.get("execution_id"),
-        is_model: row.get::<_, &str>("kind") == "model",
-        queue: row.get("name"),
-        domain: row.get("domain"),
-        worker: row.get("worker"),
-    }))
+pub async fn execution_of(db: &impl GenericClient, attempt: AttemptId) -> Result<Option<ExecutionId>, Error> {
+    let execution_of = db.prepare_cached(EXECUTION_OF).await?;
+    Ok(db.query_opt(&execution_of, &[&attempt]).await?.map(|row| row.get("execution_id")))
 }

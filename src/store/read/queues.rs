@@ -68,3 +68,41 @@ pub async fn polls(db: &impl GenericClient, name: Option<&str>) -> Result<Vec<Po
     };
     Ok(db.query(&polls, &[&name]).await?.iter().map(one).collect())
 }
+
+/// How a queue stands, as numbers for monitoring.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gauges {
+    /// Its name.
+    pub queue: String,
+    /// Its domain, empty for none.
+    pub domain: String,
+    /// Attempts that anybody may take.
+    pub ready: i64,
+    /// Attempts that somebody has.
+    pub leased: i64,
+    /// Attempts that wait for their time.
+    pub deferred: i64,
+    /// Seconds that the oldest ready one has waited.
+    pub oldest_secs: f64,
+    /// Workers that ask for its work or have some.
+    pub live_workers: i64,
+}
+
+/// How every queue stands.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn gauges(db: &impl GenericClient) -> Result<Vec<Gauges>, Error> {
+    let gauges = db.prepare_cached(include_str!("../../../sql/queues/gauges.sql")).await?;
+    let one = |row: &Row| Gauges {
+        queue: row.get("queue"),
+        domain: row.get("domain"),
+        ready: row.get("ready"),
+        leased: row.get("leased"),
+        deferred: row.get("deferred"),
+        oldest_secs: row.get("oldest_secs"),
+        live_workers: row.get("live_workers"),
+    };
+    Ok(db.query(&gauges, &[]).await?.iter().map(one).collect())
+}

@@ -81,7 +81,10 @@ struct Attempt {
     kind: &'static str,
     turn: u32,
     attempt: i32,
-    outcome: &'static str,
+    /// `waiting`, `leased`, or how it ended.
+    standing: &'static str,
+    /// How it ended; null while it hasn't.
+    outcome: Option<&'static str>,
     worker: Option<String>,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -96,7 +99,7 @@ async fn timeline(state: Data<State>, id: Path<String>) -> Result<HttpResponse, 
     let execution = executions::get(&db, id).await?;
     let (events, attempts) = (events::timeline(&db, id).await?, attempts::of_execution(&db, id).await?);
     drop(db);
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let moment = |m: events::Moment| Moment {
         seq: m.seq,
         at: m.at.to_string(),
@@ -113,7 +116,8 @@ async fn timeline(state: Data<State>, id: Path<String>) -> Result<HttpResponse, 
         kind: a.task.kind(),
         turn: a.task.turn(),
         attempt: a.number,
-        outcome: a.standing.name(),
+        standing: a.standing.name(),
+        outcome: a.ended_at.map(|_| a.standing.name()),
         worker: a.worker,
         started_at: a.started_at.map(|t| t.to_string()),
         ended_at: a.ended_at.map(|t| t.to_string()),

@@ -120,7 +120,7 @@ pub async fn deployed(state: &State, name: &str, version: Option<i32>) -> Result
     let pool = state.runtime.pool();
     let found = agents::get(&pool.get().await?, name, version).await?;
     let version = found.ok_or_else(|| unknown(name, version))?.version;
-    Ok((state.agent(name, version).await?, version))
+    Ok((state.runtime.agent(name, version).await?, version))
 }
 
 fn unknown(name: &str, version: Option<i32>) -> Problem {
@@ -202,7 +202,7 @@ pub async fn definition(
     at: Query<Version>,
 ) -> Result<HttpResponse, Problem> {
     let found = found(&state, &name.0, at.version).await?;
-    let agent = state.agent(&found.name, found.version).await?;
+    let agent = state.runtime.agent(&found.name, found.version).await?;
     Ok(reply(&plan::workflow_def(&agent, &found.definition, found.version)))
 }
 

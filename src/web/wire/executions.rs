@@ -67,7 +67,7 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
         None => vec![],
     };
     drop(db);
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let mut tasks = vec![];
     if !agent.is_simple() {
         let turns = attempts.last().map_or(0, |a| a.task.turn());

@@ -40,13 +40,16 @@ impl From<String> for Word {
     }
 }
 
-/// Every path of the protocol. The first that matches answers, so words stand before `{…}`.
+/// Every path of the protocol. The first that matches answers, so words stand before `{…}`. Clients whose server URL lacks
+/// `/api` are answered, too: the Python SDK adds it to the environment's URL, but not to one given in the program.
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(web::resource("/api/token").post(auth::token)).configure(agent_api).configure(worker_api);
+    app.service(web::resource(["/api/token", "/token"]).post(auth::token))
+        .configure(agent_api)
+        .configure(worker_api);
 }
 
 fn agent_api(app: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(format!("/api/agent/{path}"));
+    let at = |path: &str| web::resource(vec![format!("/api/agent/{path}"), format!("/agent/{path}")]);
     app.service(at("start").post(agents::start))
         .service(at("deploy").post(agents::deploy))
         .service(at("compile").post(agents::compile))
@@ -69,7 +72,7 @@ fn agent_api(app: &mut ServiceConfig) {
 }
 
 fn worker_api(app: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(format!("/api/{path}"));
+    let at = |path: &str| web::resource(vec![format!("/api/{path}"), format!("/{path}")]);
     app.service(at("tasks").post(reports::update))
         .service(at("tasks/update-v2").post(reports::update_v2))
         .service(at("tasks/poll/batch/{task}").get(polls::batch))

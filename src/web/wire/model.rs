@@ -234,6 +234,7 @@ mod tests {
         Message {
             role: role.into(),
             turn: 1,
+            call: None,
             call_id: None,
             name: None,
             content: None,

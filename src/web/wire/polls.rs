@@ -104,13 +104,17 @@ async fn hand_out(state: &State, leases: Vec<Lease>, worker: &str) -> Vec<Task> 
 }
 
 /// One lease in the protocol's shape.
-pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, store::Error> {
+pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, runtime::Error> {
     let pool = state.runtime.pool();
-    let agent = state.agent(&lease.agent, lease.version).await?;
+    let agent = state.runtime.agent(&lease.agent, lease.version).await?;
     let messages: Option<Json> = match lease.task {
         engine::Task::Check { .. } => {
-            let transcript =
-                read::messages::conversation(&pool.get().await?, lease.execution, i32::MAX).await?;
+            let transcript = read::messages::conversation(
+                &pool.get().await.map_err(store::Error::from)?,
+                lease.execution,
+                i32::MAX,
+            )
+            .await?;
             Some(model::conversation(&agent, &lease.execution_input, &transcript))
         }
         _ => None,

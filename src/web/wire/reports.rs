@@ -12,9 +12,9 @@ use super::task::Task;
 use super::{Word, polls, words};
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
-use crate::runtime::{Lease, Next, Outcome, Report, Reported};
+use crate::runtime::{Lease, Outcome, Report, Reported};
 use crate::store::logs::{self, Line};
-use crate::store::read::attempts::{self, Place};
+use crate::store::read::attempts;
 use crate::web::body::{Body, plain, reply};
 use crate::web::{Problem, State};
 
@@ -133,48 +133,42 @@ async fn apply(
         state.runtime.extend(execution, id).await?;
         return Ok(None);
     }
-    let place = find(state, execution, id).await?;
+    let execution = match execution {
+        Some(execution) => execution,
+        None => execution_of(state, id).await?,
+    };
     let lines: Vec<Line> = update.logs.into_iter().flatten().map(Line::from).collect();
     if !lines.is_empty() {
-        logs::append(&state.runtime.pool().get().await?, place.execution, id, &lines).await?;
+        logs::append(&state.runtime.pool().get().await?, execution, id, &lines).await?;
     }
     match meaning {
-        Meaning::Extend => state.runtime.extend(place.execution, id).await?,
-        Meaning::CallBack(delay) => state.runtime.call_back(place.execution, id, delay).await?,
+        Meaning::Extend => state.runtime.extend(execution, id).await?,
+        Meaning::CallBack(delay) => state.runtime.call_back(execution, id, delay).await?,
         Meaning::End(outcome) => {
-            let worker = place.worker.clone().or(update.worker_id).unwrap_or_else(|| "unnamed".to_owned());
-            return report(state, id, place, worker, outcome, wants_next).await;
+            let worker = update.worker_id.unwrap_or_else(|| "unnamed".to_owned());
+            return report(state, Report { execution, attempt: id, worker, outcome, wants_next }).await;
         }
     };
     Ok(None)
 }
 
-async fn find(state: &State, execution: Option<ExecutionId>, id: AttemptId) -> Result<Place, Problem> {
-    let place = attempts::place(&state.runtime.pool().get().await?, execution, id).await?;
-    match place {
-        None => Err(Problem::not_found(format!("No such task found by id: {id}"))),
-        Some(place) if place.is_model => {
-            Err(Problem::new(400, format!("task {id} is a model call; servers perform those themselves")))
-        }
-        Some(place) => Ok(place),
-    }
+/// The execution of an attempt, for clients that do not say it.
+async fn execution_of(state: &State, id: AttemptId) -> Result<ExecutionId, Problem> {
+    let execution = attempts::execution_of(&state.runtime.pool().get().await?, id).await?;
+    execution.ok_or_else(|| no_such_task(id))
 }
 
-async fn report(
-    state: &State,
-    id: AttemptId,
-    place: Place,
-    worker: String,
-    outcome: Outcome,
-    wants_next: bool,
-) -> Result<Option<Task>, Problem> {
-    let next = wants_next.then(|| Next { queue: place.queue, domain: place.domain, worker: worker.clone() });
-    let report = Report { execution: place.execution, attempt: id, worker: worker.clone(), outcome, next };
+fn no_such_task(id: AttemptId) -> Problem {
+    Problem::not_found(format!("No such task found by id: {id}"))
+}
+
+async fn report(state: &State, report: Report) -> Result<Option<Task>, Problem> {
+    let (id, worker) = (report.attempt, report.worker.clone());
     match state.runtime.report(report).await? {
         Reported::Accepted(Some(lease)) => Ok(hand_on(state, &lease, &worker).await),
         // Too late: the protocol says nothing about it, and an event of the run says all.
         Reported::Accepted(None) | Reported::TooLate => Ok(None),
-        Reported::Unknown => Err(Problem::not_found(format!("No such task found by id: {id}"))),
+        Reported::Unknown => Err(no_such_task(id)),
     }
 }
 

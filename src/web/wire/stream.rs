@@ -1,8 +1,9 @@
 //! What happens to a run, as it happens: server-sent events from the events table.
 //!
 //! Nothing is remembered between two frames but the number of the last one, so a stream can be cut anywhere and goes
-//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so frame
-//! numbers are twice the event's, and one more for the second.
+//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so a frame's
+//! number is twice the event's, and one more for the second; less what makes the first frame of a run number 1, because
+//! event 1, the start, has none.
 //!
 //! Invariants, each with a test:
 //!
@@ -16,7 +17,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -44,8 +45,14 @@ pub async fn stream(
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
-    let execution = executions::get(&pool.get().await?, id).await?;
-    let agent = state.agent(&execution.agent, execution.version).await?;
+    let found = async { executions::get(&pool.get().await?, id).await };
+    let execution = match found.await {
+        Err(error) if error.is_transient() => {
+            return Ok(answer(stream::iter([Ok(goodbye(1000))]).chain(stream::once(cut()))));
+        }
+        found => found?,
+    };
+    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -54,20 +61,45 @@ pub async fn stream(
         state,
         id,
         agent,
-        last: last.unwrap_or(0),
+        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
+        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
+        parted: false,
         heartbeat,
     };
-    Ok(HttpResponse::Ok()
+    Ok(answer(stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) })))
+}
+
+fn answer(frames: impl Stream<Item = Sent> + 'static) -> HttpResponse {
+    HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
         .insert_header((header::CONTENT_ENCODING, "identity"))
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(stream::unfold(watch, |mut watch| async move {
-            let bytes = watch.next().await?;
-            Some((Ok::<_, actix_web::Error>(bytes), watch))
-        })))
+        .streaming(frames)
+}
+
+/// Bytes for the client, or the end of the connection.
+type Sent = Result<Bytes, actix_web::Error>;
+
+/// The stream breaks off before its run has ended. Clients take a clean end for the run's end, and come back only
+/// after a broken connection; so it is broken, without its last chunk.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream breaks off; its client comes back")]
+struct Cut;
+
+impl actix_web::ResponseError for Cut {}
+
+/// Break the connection, once what was written before has left.
+async fn cut() -> Sent {
+    tokio::task::yield_now().await;
+    Err(Cut.into())
+}
+
+/// The last words before a [`Cut`]: come back so much later, here or elsewhere.
+fn goodbye(after_ms: u32) -> Bytes {
+    Bytes::from(format!("retry:{after_ms}\n\n"))
 }
 
 /// One client that watches one run.
@@ -80,21 +112,26 @@ struct Watch {
     waiting: VecDeque<Bytes>,
     /// Nothing comes after what is waiting.
     ended: bool,
+    /// Nothing comes after what is waiting, although the run goes on.
+    parted: bool,
     heartbeat: Interval,
 }
 
 impl Watch {
     /// The next bytes to send, or `None` at the end.
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Sent> {
         loop {
             if let Some(bytes) = self.waiting.pop_front() {
-                return Some(bytes);
+                return Some(Ok(bytes));
+            }
+            if self.parted {
+                return Some(cut().await);
             }
             if self.ended {
                 return None;
             }
             if let Err(error) = self.read().await {
-                tracing::warn!(?error, execution.id = %self.id, "a stream ends early; its client goes on elsewhere");
+                tracing::debug!(?error, execution.id = %self.id, "a stream breaks off; its client comes back");
                 self.part(1000);
             } else if self.waiting.is_empty() && !self.ended {
                 self.wait().await;
@@ -104,7 +141,7 @@ impl Watch {
 
     /// Wait until there may be more, or it is time for a sign of life.
     async fn wait(&mut self) {
-        let seq = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
+        let seq = seq_of(self.last);
         let runtime = &self.state.runtime;
         tokio::select! {
             () = runtime.changed(self.id, seq) => {}
@@ -113,17 +150,16 @@ impl Watch {
         }
     }
 
-    /// Say goodbye before the run has ended: come back in a moment, here or elsewhere.
+    /// Break off before the run has ended.
     fn part(&mut self, after_ms: u32) {
-        self.waiting.push_back(Bytes::from(format!("retry:{after_ms}\n\n")));
-        self.ended = true;
+        self.waiting.push_back(goodbye(after_ms));
+        self.parted = true;
     }
 
     /// Read the events after the last frame into frames.
     async fn read(&mut self) -> Result<(), store::Error> {
         let db = self.state.runtime.pool().get().await?;
-        let from = i32::try_from(self.last / 2).unwrap_or(i32::MAX);
-        let events = events::since(&db, self.id, from, PAGE).await?;
+        let events = events::since(&db, self.id, seq_of(self.last), PAGE).await?;
         for event in events {
             let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
             for frame in frames(&event, &self.agent, end.as_ref()) {
@@ -131,11 +167,21 @@ impl Watch {
                     self.waiting.push_back(frame.bytes(self.id, event.at.as_millisecond()));
                 }
             }
-            self.last = self.last.max(i64::from(event.seq) * 2 + 1);
+            self.last = self.last.max(frame_id(event.seq, true));
             self.ended |= end.is_some();
         }
         Ok(())
     }
+}
+
+/// The number of an event's first or second frame.
+fn frame_id(seq: i32, second: bool) -> i64 {
+    i64::from(seq) * 2 - 3 + i64::from(second)
+}
+
+/// The event that a frame is of.
+fn seq_of(id: i64) -> i32 {
+    i32::try_from(id.saturating_add(3) / 2).unwrap_or(i32::MAX)
 }
 
 fn is_end(kind: &str) -> bool {
@@ -156,7 +202,7 @@ impl Frame {
         kind: &'static str,
         payload: [(&str, Box<RawValue>); N],
     ) -> Self {
-        let id = i64::from(event.seq) * 2 + i64::from(second);
+        let id = frame_id(event.seq, second);
         Self { id, kind, payload: payload.map(|(key, value)| (key.to_owned(), value)).into_iter().collect() }
     }
 
@@ -336,7 +382,7 @@ mod tests {
             ..event(7, "tool_returned")
         };
         let shown = shown(&returned, None);
-        let [(14, call, args), (15, result, value)] = &shown[..] else { panic!("{shown:?}") };
+        let [(11, call, args), (12, result, value)] = &shown[..] else { panic!("{shown:?}") };
         assert_eq!((call.as_str(), result.as_str()), ("tool_call", "tool_result"));
         assert_eq!(
             (&args["args"], &args["input"], &value["result"]),
@@ -375,13 +421,23 @@ mod tests {
         let done = &shown(&event(9, "completed"), Some(&ended(Status::Completed, output, None)))[0];
         assert_eq!(
             (done.0, done.1.as_str(), &done.2["output"]["finishReason"]),
-            (18, "done", &json!("STOP"))
+            (15, "done", &json!("STOP"))
         );
         let error = &shown(&event(9, "timed_out"), Some(&ended(Status::TimedOut, None, Some("too long"))))[0];
         assert_eq!(
             (error.1.as_str(), &error.2["content"], &error.2["message"]),
             ("error", &json!("too long"), &json!("too long"))
         );
+    }
+
+    #[test]
+    fn frames_are_numbered_from_one_and_know_their_event() {
+        assert_eq!(frame_id(2, false), 1);
+        for seq in 2..9 {
+            assert_eq!((seq_of(frame_id(seq, false)), seq_of(frame_id(seq, true))), (seq, seq));
+            assert_eq!(frame_id(seq + 1, false), frame_id(seq, true) + 1);
+        }
+        assert_eq!((seq_of(0), seq_of(i64::MAX), seq_of(-9)), (1, i32::MAX, -3));
     }
 
     #[test]

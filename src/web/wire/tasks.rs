@@ -17,7 +17,7 @@ pub async fn get(state: Data<State>, id: Path<String>) -> Result<HttpResponse, P
     let id = words::attempt_id(&id)?;
     let pool = state.runtime.pool();
     let whole = attempts::get(&pool.get().await?, id).await?;
-    let agent = state.agent(&whole.agent, whole.version).await?;
+    let agent = state.runtime.agent(&whole.agent, whole.version).await?;
     let shown = task::shown(&whole.attempt, &agent, usize::from(whole.attempt.task.call()) + 1);
     Ok(reply(&task::Task {
         workflow_priority: whole.priority.saturating_neg(),
@@ -38,8 +38,8 @@ struct LogLine {
 pub async fn logs(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
     let id = words::attempt_id(&id)?;
     let db = state.runtime.pool().get().await?;
-    let Some(place) = attempts::place(&db, None, id).await? else { return Ok(reply(&[(); 0])) };
-    let lines = logs::of_attempt(&db, place.execution, id).await?;
+    let Some(execution) = attempts::execution_of(&db, id).await? else { return Ok(reply(&[(); 0])) };
+    let lines = logs::of_attempt(&db, execution, id).await?;
     let shown = lines.into_iter().map(|l| LogLine {
         log: l.text,
         task_id: id.to_string(),
@@ -52,9 +52,9 @@ pub async fn logs(state: Data<State>, id: Path<String>) -> Result<HttpResponse, 
 pub async fn log(state: Data<State>, id: Path<String>, line: Text) -> Result<HttpResponse, Problem> {
     let id = words::attempt_id(&id)?;
     let db = state.runtime.pool().get().await?;
-    let place = attempts::place(&db, None, id).await?;
-    let place = place.ok_or_else(|| Problem::not_found(format!("No such task found by id: {id}")))?;
-    logs::append(&db, place.execution, id, &[Line { text: line.0, at: None }]).await?;
+    let execution = attempts::execution_of(&db, id).await?;
+    let execution = execution.ok_or_else(|| Problem::not_found(format!("No such task found by id: {id}")))?;
+    logs::append(&db, execution, id, &[Line { text: line.0, at: None }]).await?;
     Ok(done())
 }
 

@@ -1,0 +1,122 @@
+//! What must hold after every fault, as queries that find nothing: `invariants.sql`.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::harness::{Server, TestDb, agent, calls, script, tools};
+
+const QUERIES: &str = include_str!("invariants.sql");
+
+/// Panics with the rows that break an invariant. `accepted` are the executions that clients were told of.
+pub async fn hold(db: &Client, accepted: &[String]) {
+    let broken = broken(db, accepted).await;
+    assert!(broken.is_empty(), "broken invariants:\n{broken}");
+}
+
+async fn broken(db: &Client, accepted: &[String]) -> String {
+    let ids: Vec<_> = accepted.iter().map(|id| format!("('{id}'::uuid)")).collect();
+    db.batch_execute("drop table if exists accepted; create temp table accepted (id uuid)").await.unwrap();
+    if !ids.is_empty() {
+        db.batch_execute(&format!("insert into accepted values {}", ids.join(", "))).await.unwrap();
+    }
+    let mut found = String::new();
+    for (name, query) in queries() {
+        let answer = db.simple_query(query).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        for row in answer.iter().filter_map(row) {
+            let values: Vec<_> = (0..row.len()).map(|i| row.get(i).unwrap_or("null")).collect();
+            writeln!(found, "{name}: {}", values.join(" ")).unwrap();
+        }
+    }
+    found
+}
+
+fn row(message: &SimpleQueryMessage) -> Option<&SimpleQueryRow> {
+    match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    }
+}
+
+/// Name and text of each query.
+fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let paragraphs = QUERIES.split("\n\n").skip(1);
+    paragraphs.map(|p| p.trim().strip_prefix("-- ").unwrap().split_once('\n').unwrap())
+}
+
+/// A test that can't fail proves nothing: every query finds what was broken for it.
+#[tokio::test]
+async fn each_invariant_notices_when_it_is_broken() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["look"])]);
+    let id = server.start_run(&agent("a", &model, tools(["look"])), "Look.").await;
+    let task = server.take("look").await;
+    server.complete(&task, &json!({})).await;
+    server.take("look").await;
+    drop(server);
+
+    let db = database.connect().await;
+    hold(&db, std::slice::from_ref(&id)).await;
+    let breaks = [
+        ("an accepted execution is never lost", "insert into accepted values ('0199f0aa-0000-7000-8000-000000000001')"),
+        (
+            "one start key starts one execution that lives or has succeeded",
+            "drop index tenure.executions_started_once; update tenure.executions set start_key = 'k';
+             insert into tenure.executions (id, agent, version, status, input, state, context, start_key)
+             select gen_random_uuid(), agent, version, status, input, state, context, 'k' from tenure.executions",
+        ),
+        (
+            "a task is accepted once, however many attempts it takes",
+            "drop index tenure.results_accepted_once;
+             insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at)
+             select execution_id, gen_random_uuid(), kind, turn, call, outcome, ended_at from tenure.results",
+        ),
+        (
+            "the accepted attempt is the newest one, and its event was written once",
+            "delete from tenure.events where kind = 'tool_returned'",
+        ),
+        (
+            "every task of a completed execution was accepted",
+            "delete from tenure.queue; update tenure.executions set status = 'completed', ended_at = now()",
+        ),
+        (
+            "attempts of a task are numbered from 1 without gaps",
+            "update tenure.tasks set attempt = 2 where turn = 1",
+        ),
+        ("an attempt is either in the queue or has a result, never both and never neither", "delete from tenure.queue"),
+        ("nothing is queued or has a result that was never a task", "delete from tenure.tasks where turn = 1"),
+        ("events are numbered from 1 without gaps, and the counter agrees", "delete from tenure.events where seq = 2"),
+        ("time never runs backwards inside an execution", "update tenure.events set at = at - interval '1 h' where seq = 3"),
+        (
+            "an execution that has ended has one event that says so, the last one; a live one has none",
+            "update tenure.events set kind = 'completed' where seq = 3",
+        ),
+        ("messages are numbered from 1 without gaps, and the state agrees", "delete from tenure.messages where n = 1"),
+        ("no lease outlives its time", "update tenure.queue set lease_until = now() - interval '1 h'"),
+        (
+            "nothing waits under an execution that has ended, and no live one waits for nothing",
+            "update tenure.executions set status = 'failed', ended_at = now()",
+        ),
+        ("a live execution says what it waits for", "delete from tenure.queue"),
+        (
+            "a refused result left its event and was not accepted after all",
+            "insert into tenure.events select execution_id, last_seq + 1, 'result_refused', attempt_id, null, now()
+               from tenure.events v join tenure.executions e on e.id = v.execution_id where v.kind = 'tool_returned';
+             update tenure.events set seq = seq + 100 where kind = 'tool_returned'",
+        ),
+    ];
+    assert_eq!(breaks.map(|(name, _)| name).to_vec(), queries().map(|(name, _)| name).collect::<Vec<_>>());
+    for (name, how) in breaks {
+        db.batch_execute("begin").await.unwrap();
+        let found = if name.starts_with("an accepted") {
+            broken(&db, &["0199f0aa-0000-7000-8000-000000000001".to_owned()]).await
+        } else {
+            db.batch_execute(how).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            broken(&db, &[]).await
+        };
+        assert!(found.contains(name), "'{name}' did not notice; found only:\n{found}");
+        db.batch_execute("rollback").await.unwrap();
+    }
+}
