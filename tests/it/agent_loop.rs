@@ -19,6 +19,15 @@ async fn a_question_that_needs_one_tool() {
     assert_eq!(end["output"]["result"], "It appeared in 1859.");
     assert_eq!(
         server.events(&id).await,
-        ["started", "model_called", "model_replied", "tool_called", "tool_returned", "model_called", "model_replied", "completed"]
+        [
+            "started",
+            "model_called",
+            "model_replied",
+            "tool_called",
+            "tool_returned",
+            "model_called",
+            "model_replied",
+            "completed"
+        ]
     );
 }

@@ -123,7 +123,10 @@ fn the_command_line_is_a_client_but_for_the_commands_that_are_the_server() {
     for (module, used, there) in ONLY_THERE {
         for (file, code) in files(module) {
             let names = named(&code).contains(*used);
-            assert!(!names || there.contains(&file.as_str()), "{file} must not use `{used}`; only {there:?} may");
+            assert!(
+                !names || there.contains(&file.as_str()),
+                "{file} must not use `{used}`; only {there:?} may"
+            );
         }
     }
 }
@@ -131,10 +134,27 @@ fn the_command_line_is_a_client_but_for_the_commands_that_are_the_server() {
 #[test]
 fn the_engine_and_the_agent_are_pure() {
     const IMPURE: &[&str] = &[
-        "async ", ".await", "tokio", "Instant", "SystemTime", "Timestamp::now", "Zoned::now", "Uuid::now", "Id::new(",
-        "std::fs", "std::net", "std::env", "std::thread", "std::process", "println!", "tracing::", "postgres",
+        "async ",
+        ".await",
+        "tokio",
+        "Instant",
+        "SystemTime",
+        "Timestamp::now",
+        "Zoned::now",
+        "Uuid::now",
+        "Id::new(",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::thread",
+        "std::process",
+        "println!",
+        "tracing::",
+        "postgres",
     ];
-    for (file, code) in ["engine", "agent"].into_iter().flat_map(files).filter(|(f, _)| !f.ends_with("tests.rs")) {
+    for (file, code) in
+        ["engine", "agent"].into_iter().flat_map(files).filter(|(f, _)| !f.ends_with("tests.rs"))
+    {
         for word in IMPURE {
             assert!(!code.contains(word), "{file} must not have `{word}`: it decides, others do");
         }
@@ -192,6 +212,9 @@ fn a_module_that_looks_up_is_noticed() {
     assert_eq!(looks_up("engine", "use crate::store::Pool;"), ["store"]);
     assert_eq!(looks_up("engine", "use crate::{agent::{Agent, Tool}, json, web::{body, wire}};"), ["web"]);
     assert_eq!(looks_up("web", "fn f() -> crate::llm::Reply { crate::perform::run() }"), ["llm", "perform"]);
-    assert!(looks_up("engine", &code("use crate::agent::Agent; // not crate::store\n//! nor crate::web")).is_empty());
+    assert!(
+        looks_up("engine", &code("use crate::agent::Agent; // not crate::store\n//! nor crate::web"))
+            .is_empty()
+    );
     assert!(looks_up("worker", "use super::error; use crate::worker::Tool;").is_empty());
 }

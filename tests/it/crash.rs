@@ -40,8 +40,7 @@ impl Effects {
     /// A worker whose program takes a moment before and after its effect.
     fn worker(&self, server: &Server) -> Process {
         let line = "$TENURE_EXECUTION_ID $TENURE_IDEMPOTENCY_KEY $TENURE_ATTEMPT_ID";
-        let program =
-            format!("sleep 0.05; echo \"{line}\" >> {}; sleep 0.05; echo '{{}}'", self.0.display());
+        let program = format!("sleep 0.05; echo \"{line}\" >> {}; sleep 0.05; echo '{{}}'", self.0.display());
         server.worker("step", &["--concurrency", "4", "--lease-secs", "1"], &program)
     }
 
@@ -149,11 +148,8 @@ async fn runs_survive_kills_of_workers_and_servers_at_random_moments() {
     effects.check(&db).await;
     let runs: i64 = db.query_one("select count(*) from tenure.executions", &[]).await.unwrap().get(0);
     assert_eq!(runs, 30, "a start that was repeated under its key made no second run");
-    let lost: i64 = db
-        .query_one("select count(*) from tenure.results where outcome = 'lost'", &[])
-        .await
-        .unwrap()
-        .get(0);
+    let lost: i64 =
+        db.query_one("select count(*) from tenure.results where outcome = 'lost'", &[]).await.unwrap().get(0);
     println!("{lost} attempts were lost");
 }
 
@@ -288,7 +284,8 @@ async fn a_frozen_worker_that_wakes_up_late_changes_nothing() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
     let effects = Effects::beside(&server);
-    let frozen = server.worker("step", &["--lease-secs", "1"], "sleep 0.3; echo '{\"by\": \"the frozen one\"}'");
+    let frozen =
+        server.worker("step", &["--lease-secs", "1"], "sleep 0.3; echo '{\"by\": \"the frozen one\"}'");
     let model = script(&[calls(["step"]), says("done")]);
     let id = server.start_run(&agent("a", &model, tools(["step"])), "Go.").await;
     eventually("the call is in progress", async || {
@@ -319,7 +316,9 @@ async fn a_report_sent_sixty_four_times_at_once_counts_once() {
 
     let reports = (0..64).map(|n| {
         let (http, task) = (if n % 2 == 0 { (*one).clone() } else { (*other).clone() }, task.clone());
-        tokio::spawn(async move { http.report(&task, "COMPLETED", &json!({ "outputData": { "n": n } })).await })
+        tokio::spawn(
+            async move { http.report(&task, "COMPLETED", &json!({ "outputData": { "n": n } })).await },
+        )
     });
     for report in futures_util::future::join_all(reports).await {
         assert!(matches!(report.unwrap().status, 200 | 204));

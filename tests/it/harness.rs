@@ -24,11 +24,7 @@ pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>
 }
 
 /// The same with another patience.
-pub async fn within<T>(
-    patience: Duration,
-    what: &str,
-    mut condition: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn within<T>(patience: Duration, what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = condition().await {

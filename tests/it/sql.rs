@@ -137,8 +137,16 @@ async fn the_database_itself_refuses_what_must_never_be() {
     .await
     .unwrap();
     let cases = [
-        ("insert into tenure.events values ('ID', 1, 'paused', null, null, now())", SqlState::UNIQUE_VIOLATION, "events_pkey"),
-        ("insert into tenure.events values ('ID', 0, 'paused', null, null, now())", SqlState::CHECK_VIOLATION, "seq"),
+        (
+            "insert into tenure.events values ('ID', 1, 'paused', null, null, now())",
+            SqlState::UNIQUE_VIOLATION,
+            "events_pkey",
+        ),
+        (
+            "insert into tenure.events values ('ID', 0, 'paused', null, null, now())",
+            SqlState::CHECK_VIOLATION,
+            "seq",
+        ),
         (
             "insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at)
              values ('ID', 'ID', 'tool', 1, 0, 'gave_up', now())",
@@ -151,8 +159,16 @@ async fn the_database_itself_refuses_what_must_never_be() {
             SqlState::UNIQUE_VIOLATION,
             "executions_started_once",
         ),
-        ("update tenure.executions set status = 'asleep', ended_at = now()", SqlState::CHECK_VIOLATION, "status_is_known"),
-        ("update tenure.executions set status = 'failed'", SqlState::CHECK_VIOLATION, "ended_exactly_when_terminal"),
+        (
+            "update tenure.executions set status = 'asleep', ended_at = now()",
+            SqlState::CHECK_VIOLATION,
+            "status_is_known",
+        ),
+        (
+            "update tenure.executions set status = 'failed'",
+            SqlState::CHECK_VIOLATION,
+            "ended_exactly_when_terminal",
+        ),
         (
             "update tenure.executions set status = 'failed', ended_at = created_at - interval '1 s'",
             SqlState::CHECK_VIOLATION,

@@ -40,6 +40,7 @@ pub struct Wanted {
 /// `templates/execution.html`
 #[derive(Template)]
 #[template(path = "execution.html")]
+#[expect(clippy::struct_excessive_bools, reason = "what a template asks is yes or no")]
 struct ExecutionPage {
     id: ExecutionId,
     raw: String,
@@ -205,7 +206,7 @@ fn prompt(execution: &Execution) -> String {
 }
 
 fn title(prompt: &str) -> String {
-    let title = shown::excerpt(prompt, 76);
+    let title = shown::excerpt(prompt, 120);
     if title.is_empty() { "(no prompt)".to_owned() } else { title }
 }
 
@@ -254,7 +255,7 @@ fn why(reason: &Reason, now: Timestamp) -> Why {
         mark,
         icon,
         text: shown::sentence(&shown::excerpt(&reason.text, 600)),
-        hint: reason.hint.as_deref().map(|h| shown::excerpt(h, 300)).unwrap_or_default(),
+        hint: reason.hint.as_deref().map(|h| shown::sentence(&shown::excerpt(h, 300))).unwrap_or_default(),
         since: reason
             .since
             .filter(|s| *s < now)

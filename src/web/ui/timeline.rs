@@ -231,16 +231,16 @@ fn words(tries: &[Step]) -> Option<String> {
     let last = &tries[tries.len() - 1];
     let failed = tries.iter().filter(|s| s.status == "failed").count();
     if let Some(pair) = tries.windows(2).rev().find(|pair| pair[0].status == "lost") {
-        let lost = format!("{} was lost", who(&pair[0]));
+        let gone = format!("{} was lost", who(&pair[0]));
         return Some(match (pair[0].ended_at, pair[1].started_at) {
             (Some(lost_at), Some(again)) => {
                 format!(
-                    "{lost}, {} took over in {}",
+                    "{gone}, {} took over in {}",
                     who(&pair[1]),
                     shown::duration(shown::secs(lost_at, again))
                 )
             }
-            _ => format!("{lost}, waits to be tried again"),
+            _ => format!("{gone}, waits to be tried again"),
         });
     }
     match last.status.as_str() {
@@ -257,8 +257,13 @@ fn words(tries: &[Step]) -> Option<String> {
     }
 }
 
+/// A worker's name without the mark of its session, which says nothing to people.
 fn who(step: &Step) -> String {
-    step.worker.as_deref().map_or_else(|| "its worker".to_owned(), |w| shown::excerpt(w, 28))
+    let Some(worker) = &step.worker else { return "its worker".to_owned() };
+    let is_mark = |mark: &str| mark.len() == 8 && mark.bytes().all(|b| b.is_ascii_hexdigit());
+    let name =
+        worker.rsplit_once(':').filter(|(_, mark)| is_mark(mark)).map_or(worker.as_str(), |(name, _)| name);
+    shown::excerpt(name, 28)
 }
 
 /// Where a time is, in percent.
@@ -334,14 +339,14 @@ impl Scale {
             let mut at = (piece.from / step).ceil() * step;
             while at <= piece.to {
                 let x = piece.x + (at - piece.from) / (piece.to - piece.from) * piece.width;
-                let has_room = x >= free && x < 86.0;
+                let has_room = x >= free && x < 76.0;
                 let label = match () {
                     () if !has_room => String::new(),
                     () if at < step / 2.0 => shown::clock(self.begin),
                     () => format!("+{}", shown::duration(at).replace(".0 s", " s")),
                 };
                 if has_room {
-                    free = x + 11.0;
+                    free = x + 14.0;
                 }
                 ticks.push(Tick { x: percent(x), label, fold: false });
                 at += step;

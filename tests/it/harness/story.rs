@@ -55,7 +55,8 @@ impl Http {
 
     /// Let workers retry at once: registers the tool as its worker would.
     pub async fn register(&self, task: &str, more: &Value) {
-        let mut definition = json!({ "name": task, "retryCount": 2, "retryLogic": "FIXED", "retryDelaySeconds": 0 });
+        let mut definition =
+            json!({ "name": task, "retryCount": 2, "retryLogic": "FIXED", "retryDelaySeconds": 0 });
         let more = more.as_object().unwrap().clone();
         definition.as_object_mut().unwrap().extend(more);
         self.put("/api/metadata/taskdefs", &definition).await.ok();
