@@ -78,11 +78,14 @@ async fn depth_and_digits_have_limits_and_what_is_within_comes_back_unchanged() 
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
     let config = echo().to_string();
-    let start = |context: &str| format!(r#"{{"agentConfig":{config},"prompt":"p","context":{{"x":{context}}}}}"#);
+    let start =
+        |context: &str| format!(r#"{{"agentConfig":{config},"prompt":"p","context":{{"x":{context}}}}}"#);
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
 
     // The body and its context are two levels themselves.
-    for bad in [nested(127), nested(5000), "9".repeat(65), format!("-0.{}", "1".repeat(64)), "1e100000".into()] {
+    for bad in
+        [nested(127), nested(5000), "9".repeat(65), format!("-0.{}", "1".repeat(64)), "1e100000".into()]
+    {
         let answer = server.post_bytes("/api/agent/start", start(&bad)).await;
         let message = answer.refused(400);
         assert!(message.contains("128 levels") || message.contains("64 digits"), "{message}");
@@ -103,8 +106,9 @@ async fn text_that_postgres_refuses_is_kept_and_given_back() {
     let odd = r"a\u0000b\uD800c\uDC00d\u202Ee\uDBC0\uDC00f"; // NUL, lone surrogates, right-to-left, our own stand-in
     let kept = "a\\u0000b\\uD800c\\uDC00d\u{202E}e\u{100000}f";
     let config = echo().to_string();
-    let body =
-        format!(r#"{{"agentConfig":{config},"prompt":"{odd}","sessionId":"{odd}","context":{{"{odd}":"{odd}"}}}}"#);
+    let body = format!(
+        r#"{{"agentConfig":{config},"prompt":"{odd}","sessionId":"{odd}","context":{{"{odd}":"{odd}"}}}}"#
+    );
     let id = server.post_bytes("/api/agent/start", body).await.ok();
     let id = id["executionId"].as_str().unwrap();
     eventually_completed(&server, id).await;
@@ -112,7 +116,10 @@ async fn text_that_postgres_refuses_is_kept_and_given_back() {
     let escaped = kept.replace('\u{202E}', "\\u202E").replace('\u{100000}', "\\uDBC0\\uDC00");
     let has = |text: &str| whole.contains(text) || whole.contains(&escaped);
     assert!(has(&format!(r#""prompt":"{kept}""#)) || has(&format!(r#""prompt":"{odd}""#)), "{whole}");
-    assert!(whole.matches(r"a\u0000b\uD800c\uDC00d").count() >= 5, "prompt, session, context, answer: {whole}");
+    assert!(
+        whole.matches(r"a\u0000b\uD800c\uDC00d").count() >= 5,
+        "prompt, session, context, answer: {whole}"
+    );
 
     let model = script(&[calls(["fetch"]), says("done")]);
     let id = server.start_run(&agent("a", &model, tools(["fetch"])), "p").await;
@@ -164,7 +171,13 @@ async fn bytes_that_are_no_json_are_named_and_a_byte_order_mark_is_forgiven() {
         (b"\xff\xfe{\0}\0", "UTF-8"),
     ];
     for (body, says) in bad {
-        for path in ["/api/agent/start", "/api/tasks", "/api/tasks/update-v2", "/api/workflow", "/api/metadata/taskdefs"] {
+        for path in [
+            "/api/agent/start",
+            "/api/tasks",
+            "/api/tasks/update-v2",
+            "/api/workflow",
+            "/api/metadata/taskdefs",
+        ] {
             let message = server.post_bytes(path, body).await.refused(400);
             assert!(message.contains(says), "{path}: {message}");
         }
@@ -216,10 +229,34 @@ async fn wrong_types_in_any_field_of_a_start_are_answered() {
         "maxCalls": null, "timeoutSeconds": null, "config": null, "approvalRequired": null, "guardrails": null });
     let mut config = echo();
     let all = [
-        "description", "baseUrl", "memory", "maxTokens", "temperature", "reasoningEffort", "thinkingConfig",
-        "contextWindowBudget", "outputType", "stopWhen", "termination", "requiredTools", "enablePlanning", "planner",
-        "codeExecution", "cliConfig", "metadata", "agents", "router", "guardrails", "handoffs", "callbacks", "gate",
-        "credentials", "strategy", "introduction", "includeContents", "synthesize",
+        "description",
+        "baseUrl",
+        "memory",
+        "maxTokens",
+        "temperature",
+        "reasoningEffort",
+        "thinkingConfig",
+        "contextWindowBudget",
+        "outputType",
+        "stopWhen",
+        "termination",
+        "requiredTools",
+        "enablePlanning",
+        "planner",
+        "codeExecution",
+        "cliConfig",
+        "metadata",
+        "agents",
+        "router",
+        "guardrails",
+        "handoffs",
+        "callbacks",
+        "gate",
+        "credentials",
+        "strategy",
+        "introduction",
+        "includeContents",
+        "synthesize",
     ];
     for field in all {
         config[field] = json!(null);
@@ -246,8 +283,20 @@ async fn wrong_types_in_any_field_of_a_start_are_answered() {
         "input": { "prompt": "p", "media": null, "context": null, "session_id": null, "cwd": null, "more": null },
     });
     let fields = [
-        "name", "version", "correlationId", "priority", "taskToDomain", "idempotencyKey", "idempotencyStrategy", "input",
-        "input/prompt", "input/media", "input/context", "input/session_id", "input/cwd", "input/more",
+        "name",
+        "version",
+        "correlationId",
+        "priority",
+        "taskToDomain",
+        "idempotencyKey",
+        "idempotencyStrategy",
+        "input",
+        "input/prompt",
+        "input/media",
+        "input/context",
+        "input/session_id",
+        "input/cwd",
+        "input/more",
     ];
     wrong_types(&server, "/api/workflow", &base, &fields).await;
     invariants::hold(&database.connect().await, &[]).await;
@@ -266,8 +315,17 @@ async fn wrong_types_in_any_field_of_a_report_are_answered_and_lose_nothing() {
         "extendLease": true, "reasonForIncompletion": null, "callbackAfterSeconds": null, "logs": [{ "log": "l", "taskId": null, "createdTime": null }],
     });
     let fields = [
-        "workflowInstanceId", "taskId", "workerId", "status", "outputData", "reasonForIncompletion",
-        "callbackAfterSeconds", "logs", "logs/0/log", "logs/0/taskId", "logs/0/createdTime",
+        "workflowInstanceId",
+        "taskId",
+        "workerId",
+        "status",
+        "outputData",
+        "reasonForIncompletion",
+        "callbackAfterSeconds",
+        "logs",
+        "logs/0/log",
+        "logs/0/taskId",
+        "logs/0/createdTime",
     ];
     wrong_types(&server, "/api/tasks", &base, &fields).await;
     wrong_types(&server, "/api/tasks/update-v2", &base, &fields).await;
@@ -327,7 +385,14 @@ async fn ids_of_nothing_are_not_found_on_every_route() {
     ];
     let long = "x".repeat(10_000);
     let ids = [
-        UNKNOWN, "00000000-0000-0000-0000-000000000000", "nope", "%00", "%F0%9F%8E%93", "..%2F..%2Fetc", "'%20or%201=1--", "%25",
+        UNKNOWN,
+        "00000000-0000-0000-0000-000000000000",
+        "nope",
+        "%00",
+        "%F0%9F%8E%93",
+        "..%2F..%2Fetc",
+        "'%20or%201=1--",
+        "%25",
         &long,
     ];
     for (method, route) in routes {
@@ -352,7 +417,13 @@ async fn polls_for_nothing_get_nothing_and_absurd_ones_are_refused() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
     for queue in ["nobody_knows_it", "%00", "%F0%9F%8E%93", "a%20b%2Fc", "'%22"] {
-        for query in ["timeout=0", "timeout=0&count=0", "timeout=0&count=1000000", "timeout=1&domain=%00", "timeout=1&workerid="] {
+        for query in [
+            "timeout=0",
+            "timeout=0&count=0",
+            "timeout=0&count=1000000",
+            "timeout=1&domain=%00",
+            "timeout=1&workerid=",
+        ] {
             let answer = server.get(&format!("/api/tasks/poll/batch/{queue}?{query}")).await;
             assert_eq!(answer.ok(), json!([]), "{queue} {query}");
         }
@@ -360,7 +431,9 @@ async fn polls_for_nothing_get_nothing_and_absurd_ones_are_refused() {
     }
     let message = server.get("/api/tasks/poll/batch/q?timeout=5001").await.refused(400);
     assert!(message.contains("5 seconds"), "{message}");
-    for query in ["timeout=-1", "timeout=x", "count=-1", "count=99999999999999999999", "timeout=1e3", "count="] {
+    for query in
+        ["timeout=-1", "timeout=x", "count=-1", "count=99999999999999999999", "timeout=1e3", "count="]
+    {
         server.get(&format!("/api/tasks/poll/batch/q?{query}")).await.refused(400);
     }
 }
@@ -376,7 +449,8 @@ async fn names_of_ten_thousand_characters_are_taken_or_refused_but_break_nothing
     for tool in [tools([&long]), tools(["fetch"])] {
         let mut with_tool = agent("a", &script(&[calls([&long]), says("done")]), tool);
         with_tool["maxTurns"] = json!(2);
-        let answer = server.post("/api/agent/start", &json!({ "agentConfig": with_tool, "prompt": "p" })).await;
+        let answer =
+            server.post("/api/agent/start", &json!({ "agentConfig": with_tool, "prompt": "p" })).await;
         assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     }
     for field in ["sessionId", "idempotencyKey", "runId"] {
@@ -385,16 +459,28 @@ async fn names_of_ten_thousand_characters_are_taken_or_refused_but_break_nothing
     }
     let stateful = json!([{ "name": "t", "stateful": true, "toolType": "worker" }]);
     let by_domain = agent("b", &script(&[calls(["t"]), says("done")]), stateful);
-    let answer = server.post("/api/agent/start", &json!({ "agentConfig": by_domain, "prompt": "p", "runId": long })).await;
+    let answer = server
+        .post("/api/agent/start", &json!({ "agentConfig": by_domain, "prompt": "p", "runId": long }))
+        .await;
     assert!(matches!(answer.status, 200 | 400), "{answer:?}");
-    for query in [format!("{long}?timeout=0"), format!("q?timeout=0&domain={long}"), format!("q?timeout=0&workerid={long}")] {
+    for query in [
+        format!("{long}?timeout=0"),
+        format!("q?timeout=0&domain={long}"),
+        format!("q?timeout=0&workerid={long}"),
+    ] {
         let answer = server.get(&format!("/api/tasks/poll/batch/{query}")).await;
         assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     }
     server.put("/api/metadata/taskdefs", &json!({ "name": long })).await.refused(400);
-    let answer = server.post("/api/workflow", &json!({ "name": "a", "input": { "prompt": "p" }, "taskToDomain": { "fetch": long } })).await;
+    let answer = server
+        .post(
+            "/api/workflow",
+            &json!({ "name": "a", "input": { "prompt": "p" }, "taskToDomain": { "fetch": long } }),
+        )
+        .await;
     assert!(matches!(answer.status, 200 | 400), "{answer:?}");
-    let free_text = server.get(&format!("/api/agent/executions?freeText={long}&sessionId={long}&agentName={long}")).await;
+    let free_text =
+        server.get(&format!("/api/agent/executions?freeText={long}&sessionId={long}&agentName={long}")).await;
     assert_eq!(free_text.ok()["totalHits"], 0);
     // The server is as well as before.
     let id = server.start_run(&echo(), "still here").await;
@@ -452,11 +538,30 @@ async fn absurd_searches_are_refused_or_find_nothing() {
     let id = server.start_run(&echo(), "needle").await;
     server.until(&id, "COMPLETED").await;
     let refused_or_empty = [
-        "size=-1", "size=0", "size=99999999999", "size=x", "start=-1", "start=99999999999999999999", "start=1000000",
-        "sort=", "sort=startTime", "sort=startTime:SIDEWAYS", "sort=%00", "status=SLEEPING", "status=%00", "freeText=%25",
-        "freeText=_", "freeText='%20or%20true--", "freeText=startTime:[x%20TO%20*]", "freeText=startTime:[*%20TO",
-        "freeText=startTime:[99999999999999999999%20TO%20*]", "freeText=%00", "sessionId=%00", "agentName=%F0%9F%8E%93",
-        "freeText=%5C", "size=20&size=30",
+        "size=-1",
+        "size=0",
+        "size=99999999999",
+        "size=x",
+        "start=-1",
+        "start=99999999999999999999",
+        "start=1000000",
+        "sort=",
+        "sort=startTime",
+        "sort=startTime:SIDEWAYS",
+        "sort=%00",
+        "status=SLEEPING",
+        "status=%00",
+        "freeText=%25",
+        "freeText=_",
+        "freeText='%20or%20true--",
+        "freeText=startTime:[x%20TO%20*]",
+        "freeText=startTime:[*%20TO",
+        "freeText=startTime:[99999999999999999999%20TO%20*]",
+        "freeText=%00",
+        "sessionId=%00",
+        "agentName=%F0%9F%8E%93",
+        "freeText=%5C",
+        "size=20&size=30",
     ];
     for query in refused_or_empty {
         let answer = server.get(&format!("/api/agent/executions?{query}")).await;
@@ -478,7 +583,16 @@ async fn absurd_searches_are_refused_or_find_nothing() {
 async fn unknown_routes_and_wrong_methods_are_answered_in_json() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
-    for path in ["/no/such/path", "/api", "/api/", "/api/agent/", "/api/nothing", "/api/agent/start/more", "/api//tasks", "/%00"] {
+    for path in [
+        "/no/such/path",
+        "/api",
+        "/api/",
+        "/api/agent/",
+        "/api/nothing",
+        "/api/agent/start/more",
+        "/api//tasks",
+        "/%00",
+    ] {
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
             let answer = Http::send(server.request(method, path)).await;
             answer.refused(404);
@@ -496,7 +610,10 @@ async fn unknown_routes_and_wrong_methods_are_answered_in_json() {
     ] {
         for method in methods {
             let answer = Http::send(server.request(method, path)).await;
-            assert!(answer.status == 405 || path == "/api/tasks/update-v2" && answer.status == 404, "{method} {path}: {answer:?}");
+            assert!(
+                answer.status == 405 || path == "/api/tasks/update-v2" && answer.status == 404,
+                "{method} {path}: {answer:?}"
+            );
             answer.refused(answer.status);
         }
     }
@@ -529,7 +646,10 @@ async fn oversized_and_broken_heads_close_one_connection_and_no_more() {
         let _ = connection.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer);
         let start: String = head.chars().take(60).collect();
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.0 4"), "{start:?}: {answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.0 4"),
+            "{start:?}: {answer}"
+        );
         assert_eq!(server.get("/health/ready").await.status, 200);
     }
 }
@@ -562,7 +682,13 @@ async fn a_poisonous_item_fails_alone() {
     for id in &ids[..5] {
         server.delete(&format!("/api/workflow/{id}?reason=poison")).await.ok();
     }
-    let strange = [json!({ "_state_updates": 7 }), json!({ "_state_updates": { "a": [null] } }), json!([]), json!("x"), json!(null)];
+    let strange = [
+        json!({ "_state_updates": 7 }),
+        json!({ "_state_updates": { "a": [null] } }),
+        json!([]),
+        json!("x"),
+        json!(null),
+    ];
     let reports = tasks.iter().enumerate().map(|(n, task)| {
         let body = json!({
             "workflowInstanceId": task["workflowInstanceId"], "taskId": task["taskId"], "status": "COMPLETED",

@@ -110,7 +110,8 @@ impl Run {
 /// A queue's name holds the domain, so it can't be of any length.
 fn check_domains(domains: Option<&Json>) -> Result<(), Problem> {
     let fits = |(task, domain): &(String, Box<RawValue>)| {
-        task.len() <= MAX_NAME && serde_json::from_str::<String>(domain.get()).is_ok_and(|d| d.len() <= MAX_NAME)
+        task.len() <= MAX_NAME
+            && serde_json::from_str::<String>(domain.get()).is_ok_and(|d| d.len() <= MAX_NAME)
     };
     match domains.map(fields).unwrap_or_default().into_iter().find(|entry| !fits(entry)) {
         None => Ok(()),
