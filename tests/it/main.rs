@@ -2,6 +2,7 @@
 
 mod agent_loop;
 mod architecture;
+mod auth;
 mod bad_input;
 mod cli;
 mod crash;
@@ -10,6 +11,7 @@ mod harness;
 mod invariants;
 mod postgres;
 mod sdk;
+mod shutdown;
 mod sql;
 mod wire;
 mod worker;
