@@ -74,6 +74,9 @@ impl From<tokio_postgres::Error> for Error {
                     || code.code().starts_with("08")
             }
         };
+        if e.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED) {
+            return Self::Refused("a name, key or id is too long; shorten it".into());
+        }
         if away { Self::Unavailable(Box::new(e)) } else { Self::Postgres(e) }
     }
 }

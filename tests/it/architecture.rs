@@ -17,8 +17,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["agent", "engine", "id", "json", "llm", "postgres", "store"]),
     ("prompt", &["agent", "json", "llm", "runtime", "store"]),
     ("perform", &["agent", "engine", "json", "llm", "prompt", "runtime", "store"]),
+    ("telemetry", &[]),
     ("web", &["agent", "engine", "id", "json", "runtime", "store"]),
-    ("server", &["llm", "perform", "postgres", "runtime", "store", "web"]),
+    ("server", &["llm", "perform", "postgres", "runtime", "store", "telemetry", "web"]),
     ("cli", &["postgres", "server", "store", "web", "worker"]),
 ];
 

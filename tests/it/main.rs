@@ -2,6 +2,7 @@
 
 mod agent_loop;
 mod architecture;
+mod bad_input;
 mod cli;
 mod crash;
 mod docs;

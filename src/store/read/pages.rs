@@ -178,12 +178,13 @@ pub struct Message {
 /// # Errors
 ///
 /// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
-pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: i64) -> Result<Vec<Line>, Error> {
+pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
     let list = db.prepare_cached(LIST).await?;
     let db = db.transaction().await?;
     db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
+    let limit = rows(limit);
     let (status, text) = (filter.status.map(Status::name), filter.text.as_deref().map(pattern));
-    let rows = db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
+    let found = db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
     db.commit().await?;
     let waits = |row: &Row| {
         Some(Wait {
@@ -207,7 +208,12 @@ pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: i64) -> R
         ended_at: row.get("ended_at"),
         waits: waits(row),
     };
-    Ok(rows.iter().map(line).collect())
+    Ok(found.iter().map(line).collect())
+}
+
+/// A number of rows as Postgres takes it.
+fn rows(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// Names of agents to choose from.
@@ -228,10 +234,10 @@ pub async fn agents(db: &impl GenericClient) -> Result<Vec<String>, Error> {
 pub async fn shapes(
     db: &impl GenericClient,
     executions: &[ExecutionId],
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<Step>, Error> {
     let shapes = db.prepare_cached(SHAPES).await?;
-    Ok(db.query(&shapes, &[&executions, &limit]).await?.iter().map(Step::from).collect())
+    Ok(db.query(&shapes, &[&executions, &rows(limit)]).await?.iter().map(Step::from).collect())
 }
 
 /// The newest `limit` attempts of an execution, in the order of the run.
@@ -239,9 +245,9 @@ pub async fn shapes(
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn steps(db: &impl GenericClient, id: ExecutionId, limit: i64) -> Result<Vec<Step>, Error> {
+pub async fn steps(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Step>, Error> {
     let steps = db.prepare_cached(STEPS).await?;
-    Ok(db.query(&steps, &[&id, &limit]).await?.iter().rev().map(Step::from).collect())
+    Ok(db.query(&steps, &[&id, &rows(limit)]).await?.iter().rev().map(Step::from).collect())
 }
 
 /// What the attempts of one task were given and what came of them, oldest first. Empty when there is no such task.
@@ -266,7 +272,7 @@ pub async fn payloads(
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: i64) -> Result<Vec<Message>, Error> {
+pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Message>, Error> {
     let messages = db.prepare_cached(MESSAGES).await?;
     let message = |row: &Row| Message {
         n: row.get("n"),
@@ -279,5 +285,5 @@ pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: i64) -> R
         prompt_tokens: row.get("prompt_tokens"),
         completion_tokens: row.get("completion_tokens"),
     };
-    Ok(db.query(&messages, &[&id, &limit]).await?.iter().rev().map(message).collect())
+    Ok(db.query(&messages, &[&id, &rows(limit)]).await?.iter().rev().map(message).collect())
 }

@@ -20,9 +20,9 @@ use crate::web::wire::words;
 use crate::web::{Problem, State};
 
 /// Attempts that a page shows.
-const STEPS: i64 = 300;
+const STEPS: usize = 300;
 /// Messages that a page shows.
-const MESSAGES: i64 = 100;
+const MESSAGES: usize = 100;
 /// Events that a page shows.
 const EVENTS: usize = 300;
 
@@ -40,6 +40,7 @@ pub struct Wanted {
 /// `templates/execution.html`
 #[derive(Template)]
 #[template(path = "execution.html")]
+#[expect(clippy::struct_excessive_bools, reason = "what a template asks is yes or no")]
 struct ExecutionPage {
     id: ExecutionId,
     raw: String,
@@ -146,8 +147,8 @@ pub async fn show(
     drop(db);
 
     let now = Timestamp::now();
-    let (steps, has_earlier_attempts) = newest(&steps, 300);
-    let (messages, has_earlier_messages) = newest(&messages, 100);
+    let (steps, has_earlier_attempts) = newest(&steps, STEPS);
+    let (messages, has_earlier_messages) = newest(&messages, MESSAGES);
     let (happened, has_earlier_events) = newest(&happened, EVENTS);
     let prompt = prompt(&execution);
     let fold = wanted.fold != "0";
@@ -205,7 +206,7 @@ fn prompt(execution: &Execution) -> String {
 }
 
 fn title(prompt: &str) -> String {
-    let title = shown::excerpt(prompt, 110);
+    let title = shown::excerpt(prompt, 120);
     if title.is_empty() { "(no prompt)".to_owned() } else { title }
 }
 
@@ -254,7 +255,7 @@ fn why(reason: &Reason, now: Timestamp) -> Why {
         mark,
         icon,
         text: shown::sentence(&shown::excerpt(&reason.text, 600)),
-        hint: reason.hint.as_deref().map(|h| shown::excerpt(h, 300)).unwrap_or_default(),
+        hint: reason.hint.as_deref().map(|h| shown::sentence(&shown::excerpt(h, 300))).unwrap_or_default(),
         since: reason
             .since
             .filter(|s| *s < now)

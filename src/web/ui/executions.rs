@@ -18,9 +18,9 @@ use crate::store::{self, read::pages};
 use crate::web::{Problem, State};
 
 /// Lines of a page.
-const PAGE: i64 = 50;
+const PAGE: usize = 50;
 /// Attempts whose time a line shows.
-const SHAPE: i64 = 60;
+const SHAPE: usize = 60;
 /// What can be filtered for.
 const STATUSES: [Status; 6] = [
     Status::Running,
@@ -144,8 +144,8 @@ pub async fn list(
         }
         Err(error) => return Err(error.into()),
     };
-    let has_more = found.len() > 50;
-    found.truncate(50);
+    let has_more = found.len() > PAGE;
+    found.truncate(PAGE);
     let ids: Vec<_> = found.iter().map(|l| l.id).collect();
     let shapes = pages::shapes(&db, &ids, SHAPE).await?;
     let agents = pages::agents(&db).await?;
@@ -160,7 +160,7 @@ pub async fn list(
         &ExecutionsPage {
             tabs: tabs(&wanted),
             agents: agents.iter().map(|a| shown::text(a)).collect(),
-            lines: lines(&found, &shapes, now),
+            lines: lines(&found, shapes, now),
             is_filtered: wanted.is_filtered(),
             newest: (!wanted.before.is_empty())
                 .then(|| Wanted { before: String::new(), ..wanted.clone() }.address()),
@@ -184,15 +184,15 @@ fn tabs(wanted: &Wanted) -> Vec<Tab> {
     std::iter::once(tab("", "All")).chain(named).collect()
 }
 
-fn lines(found: &[pages::Line], shapes: &[pages::Step], now: Timestamp) -> Vec<Line> {
-    let mut steps: HashMap<ExecutionId, Vec<&pages::Step>> = HashMap::new();
+fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, now: Timestamp) -> Vec<Line> {
+    let mut steps: HashMap<ExecutionId, Vec<pages::Step>> = HashMap::new();
     for step in shapes {
         steps.entry(step.execution).or_default().push(step);
     }
     found.iter().map(|l| line(l, steps.get(&l.id).map_or(&[], Vec::as_slice), now)).collect()
 }
 
-fn line(line: &pages::Line, steps: &[&pages::Step], now: Timestamp) -> Line {
+fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp) -> Line {
     let until = line.ended_at.unwrap_or(now);
     let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
     let (what, more) = now_and_more(line, steps);
@@ -215,7 +215,7 @@ fn line(line: &pages::Line, steps: &[&pages::Step], now: Timestamp) -> Line {
 }
 
 /// What it waits for, or what came of it, in two lines.
-fn now_and_more(line: &pages::Line, steps: &[&pages::Step]) -> (String, String) {
+fn now_and_more(line: &pages::Line, steps: &[pages::Step]) -> (String, String) {
     if let Some(wait) = &line.waits {
         return shown::wait(wait);
     }

@@ -140,7 +140,7 @@ pub fn wait(wait: &Wait) -> (String, String) {
         ..=1 => String::new(),
         n => format!("and {} more", many(n - 1, "reason")),
     };
-    let hint = wait.hint.as_deref().map(|h| excerpt(h, 200)).unwrap_or_default();
+    let hint = wait.hint.as_deref().map(|h| sentence(&excerpt(h, 200))).unwrap_or_default();
     let second = [hint, more].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · ");
     (sentence(&excerpt(&wait.text, 300)), second)
 }

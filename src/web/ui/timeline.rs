@@ -16,6 +16,8 @@ const FOLD: f64 = 60.0;
 const FOLDED: f64 = 0.15;
 /// Narrowest bar, in percent.
 const NARROWEST: f64 = 0.4;
+/// Width of a letter beside a bar, in percent of a usual column.
+const LETTER: f64 = 0.8;
 
 /// The drawing.
 #[derive(Debug, Default)]
@@ -69,8 +71,10 @@ pub struct Lane {
 }
 
 /// A stretch of time.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Bar {
+    begin: f64,
+    length: f64,
     /// Where it begins, in percent.
     pub x: String,
     /// Its width, in percent.
@@ -86,8 +90,8 @@ pub struct Bar {
 pub struct Label {
     /// Where, in percent.
     pub x: String,
-    /// Whether they end there instead of beginning.
-    pub before: bool,
+    /// `after` the bars, `before` them (they end there), `inside` the widest one, or `over` a wait.
+    pub place: &'static str,
     /// The words.
     pub text: String,
 }
@@ -157,14 +161,15 @@ fn spent(step: &Step) -> i64 {
 impl Lane {
     fn draw(tries: &[Step], scale: &Scale) -> Self {
         let (first, last) = (&tries[0], &tries[tries.len() - 1]);
+        let bars: Vec<Bar> = tries.iter().flat_map(|s| bars(s, scale)).collect();
         Self {
+            label: label(tries, &bars, scale),
+            bars,
             key: key(first),
             name: shown::excerpt(&first.name, 80),
             icon: shown::kind_icon(&first.kind),
             tries: tries.len(),
             mark: shown::outcome(last),
-            bars: tries.iter().flat_map(|s| bars(s, scale)).collect(),
-            label: label(tries, scale),
             took: shown::duration(shown::secs(first.created_at, last.ended_at.unwrap_or(scale.end))),
             tokens: tokens(tries),
         }
@@ -201,14 +206,24 @@ fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
     bars
 }
 
-fn label(tries: &[Step], scale: &Scale) -> Option<Label> {
+/// Words go where there is room: after the bars, before them, or into the widest one.
+fn label(tries: &[Step], bars: &[Bar], scale: &Scale) -> Option<Label> {
     let text = words(tries)?;
     let (first, last) = (&tries[0], &tries[tries.len() - 1]);
-    let (begin, end) = (scale.x(first.created_at), scale.x(last.ended_at.unwrap_or(scale.end)));
-    let width = text.chars().count() as f64 * 0.95;
-    let before = 100.0 - end < width && begin > 100.0 - end;
-    let x = if before { begin - 0.7 } else { end.max(begin + NARROWEST) + 0.7 };
-    Some(Label { x: percent(x), before, text })
+    let begin = scale.x(first.created_at);
+    let end = scale.x(last.ended_at.unwrap_or(scale.end)).max(begin + NARROWEST);
+    let needed = text.chars().fold(1.4, |sum, _| sum + LETTER);
+    let widest = bars.iter().filter(|b| b.ink != "retry").max_by(|a, b| a.length.total_cmp(&b.length));
+    let (place, x) = match widest {
+        _ if 100.0 - end >= needed => ("after", end + 0.7),
+        _ if begin >= needed => ("before", begin - 0.7),
+        Some(bar) if bar.length >= needed.min(30.0) => {
+            (if bar.ink == "queue" { "over" } else { "inside" }, bar.begin + 0.7)
+        }
+        _ if begin > 100.0 - end => ("before", begin - 0.7),
+        _ => ("after", end + 0.7),
+    };
+    Some(Label { x: percent(x), place, text })
 }
 
 /// What is worth saying beside a step's bars.
@@ -216,25 +231,24 @@ fn words(tries: &[Step]) -> Option<String> {
     let last = &tries[tries.len() - 1];
     let failed = tries.iter().filter(|s| s.status == "failed").count();
     if let Some(pair) = tries.windows(2).rev().find(|pair| pair[0].status == "lost") {
-        let lost = format!("{} was lost", who(&pair[0]));
+        let gone = format!("{} was lost", who(&pair[0]));
         return Some(match (pair[0].ended_at, pair[1].started_at) {
             (Some(lost_at), Some(again)) => {
                 format!(
-                    "{lost}, {} took over in {}",
+                    "{gone}, {} took over in {}",
                     who(&pair[1]),
                     shown::duration(shown::secs(lost_at, again))
                 )
             }
-            _ => format!("{lost}, waits to be tried again"),
+            _ => format!("{gone}, waits to be tried again"),
         });
     }
     match last.status.as_str() {
         "gave_up" => {
             Some(format!("failed for good: {}", shown::excerpt(last.error.as_deref().unwrap_or("?"), 60)))
         }
-        "completed" if failed > 0 => {
-            Some(format!("{} failed first", shown::many(failed as i64, "try").replace("trys", "tries")))
-        }
+        "completed" if failed == 1 => Some("1 try failed first".to_owned()),
+        "completed" if failed > 1 => Some(format!("{failed} tries failed first")),
         "completed" if spent(last) > 0 => Some(format!("{} tokens", shown::count(spent(last)))),
         "deferred" => last.run_at.map(|at| format!("again at {}", shown::clock(at))),
         "ready" => Some(format!("queued in {}", shown::excerpt(&last.queue, 40))),
@@ -243,8 +257,13 @@ fn words(tries: &[Step]) -> Option<String> {
     }
 }
 
+/// A worker's name without the mark of its session, which says nothing to people.
 fn who(step: &Step) -> String {
-    step.worker.as_deref().map_or_else(|| "its worker".to_owned(), |w| shown::excerpt(w, 28))
+    let Some(worker) = &step.worker else { return "its worker".to_owned() };
+    let is_mark = |mark: &str| mark.len() == 8 && mark.bytes().all(|b| b.is_ascii_hexdigit());
+    let name =
+        worker.rsplit_once(':').filter(|(_, mark)| is_mark(mark)).map_or(worker.as_str(), |(name, _)| name);
+    shown::excerpt(name, 28)
 }
 
 /// Where a time is, in percent.
@@ -294,7 +313,15 @@ impl Scale {
         let (x, end) = (self.x(from), self.x(to));
         let width = (end - x).max(NARROWEST);
         let took = shown::duration(shown::secs(from, to));
-        Bar { x: percent(x.min(100.0 - width)), width: percent(width), ink, title: format!("{what}, {took}") }
+        let begin = x.min(100.0 - width);
+        Bar {
+            begin,
+            length: width,
+            x: percent(begin),
+            width: percent(width),
+            ink,
+            title: format!("{what}, {took}"),
+        }
     }
 
     /// At most seven lines at round times, and two at each fold.
@@ -312,14 +339,14 @@ impl Scale {
             let mut at = (piece.from / step).ceil() * step;
             while at <= piece.to {
                 let x = piece.x + (at - piece.from) / (piece.to - piece.from) * piece.width;
-                let has_room = x >= free && x < 86.0;
+                let has_room = x >= free && x < 76.0;
                 let label = match () {
                     () if !has_room => String::new(),
                     () if at < step / 2.0 => shown::clock(self.begin),
                     () => format!("+{}", shown::duration(at).replace(".0 s", " s")),
                 };
                 if has_room {
-                    free = x + 11.0;
+                    free = x + 14.0;
                 }
                 ticks.push(Tick { x: percent(x), label, fold: false });
                 at += step;
@@ -366,11 +393,10 @@ fn percent(x: f64) -> String {
     format!("{x:.2}%")
 }
 
-/// A small picture of what a run's time was spent on: bars of 100 units.
-pub fn shape(steps: &[&Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
-    let owned: Vec<Step> = steps.iter().map(|s| (*s).clone()).collect();
-    let scale = Scale::over(&owned, begin, end, true);
-    owned.iter().flat_map(|s| bars(s, &scale)).collect()
+/// A small picture of what a run's time was spent on.
+pub fn shape(steps: &[Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
+    let scale = Scale::over(steps, begin, end, true);
+    steps.iter().flat_map(|s| bars(s, &scale)).collect()
 }
 
 #[cfg(test)]

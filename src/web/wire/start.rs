@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::task::{Fields, fields, raw};
 use crate::agent::Agent;
@@ -11,6 +12,9 @@ use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::runtime::{Start, Started};
 use crate::web::{Problem, State};
+
+/// Longest name of a task or domain, in bytes.
+const MAX_NAME: usize = 200;
 
 /// What both ways of starting have in common, once the agent is known.
 #[derive(Default)]
@@ -62,13 +66,15 @@ impl Run {
                 "Agent execution requires a non-empty prompt, at least one media item, or non-empty context.",
             ));
         }
+        let domains = self.domains(&agent);
+        check_domains(domains.as_ref())?;
         let start = Start {
             id: ExecutionId::new(),
             input: self.input(&context),
             context,
             key: self.key.clone().filter(|k| !k.trim().is_empty()),
             session: Some(self.session.clone()).filter(|s| !s.is_empty()),
-            domains: self.domains(&agent),
+            domains,
             domain: self.stateful_domain.clone().filter(|r| !r.is_empty()),
             priority: self.priority,
             timeout: timeout(self.timeout_secs)?,
@@ -98,6 +104,23 @@ impl Run {
             domains.extend(tools.chain(agent.required_workers()).map(|name| (name, raw(run_id))));
         }
         (!domains.is_empty()).then(|| Json::of(&domains))
+    }
+}
+
+/// A queue's name holds the domain, so it can't be of any length.
+fn check_domains(domains: Option<&Json>) -> Result<(), Problem> {
+    let fits = |(task, domain): &(String, Box<RawValue>)| {
+        task.len() <= MAX_NAME
+            && serde_json::from_str::<String>(domain.get()).is_ok_and(|d| d.len() <= MAX_NAME)
+    };
+    match domains.map(fields).unwrap_or_default().into_iter().find(|entry| !fits(entry)) {
+        None => Ok(()),
+        Some((task, _)) => {
+            let task: String = task.chars().take(MAX_NAME).collect();
+            Err(Problem::refused(format!(
+                "domain of '{task}': task and domain must be texts of at most {MAX_NAME} bytes"
+            )))
+        }
     }
 }
 
