@@ -259,16 +259,14 @@ async fn what_a_worker_says_after_its_lease_was_lost_is_refused_and_noted() {
     assert_ne!(late["taskId"], again["taskId"]);
     assert_eq!((&late["referenceTaskName"], &again["retryCount"]), (&again["referenceTaskName"], &json!(1)));
 
-    let answer = server.report(&late, "COMPLETED", &json!({ "outputData": { "by": "the late one" } })).await;
-    assert!(matches!(answer.status, 200 | 204), "the protocol says nothing: {answer:?}");
+    // The protocol says nothing about it.
+    server.report(&late, "COMPLETED", &json!({ "outputData": { "by": "the late one" } })).await;
     server.complete(&again, &json!({ "by": "the right one" })).await;
-    let answer = server.report(&late, "FAILED", &json!({ "reasonForIncompletion": "still late" })).await;
-    assert!(matches!(answer.status, 200 | 204), "{answer:?}");
+    server.report(&late, "FAILED", &json!({ "reasonForIncompletion": "still late" })).await;
     let second = server.take("step").await;
     server.complete(&second, &json!({})).await;
     server.until(&id, "COMPLETED").await;
-    let after_all = server.report(&late, "COMPLETED", &json!({})).await;
-    assert!(matches!(after_all.status, 200 | 204), "{after_all:?}");
+    server.report(&late, "COMPLETED", &json!({})).await;
 
     let events = server.events(&id).await;
     assert_eq!(events.iter().filter(|e| *e == "tool_returned").count(), 2, "{events:?}");
@@ -316,9 +314,9 @@ async fn a_report_sent_sixty_four_times_at_once_counts_once() {
 
     let reports = (0..64).map(|n| {
         let (http, task) = (if n % 2 == 0 { (*one).clone() } else { (*other).clone() }, task.clone());
-        tokio::spawn(
-            async move { http.report(&task, "COMPLETED", &json!({ "outputData": { "n": n } })).await },
-        )
+        tokio::spawn(async move {
+            http.report_for_next(&task, "COMPLETED", &json!({ "outputData": { "n": n } })).await
+        })
     });
     for report in futures_util::future::join_all(reports).await {
         assert!(matches!(report.unwrap().status, 200 | 204));

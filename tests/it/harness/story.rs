@@ -90,16 +90,20 @@ impl Http {
         eventually(&format!("{queue} has a task"), async || self.poll(queue, 1).await.pop()).await
     }
 
-    /// Report a task; what update-v2 answers.
-    pub async fn report(&self, task: &Value, status: &str, more: &Value) -> Answer {
+    /// Report a task by update-v2, which may answer with the next one.
+    pub async fn report_for_next(&self, task: &Value, status: &str, more: &Value) -> Answer {
         self.post("/api/tasks/update-v2", &result(task, status, more)).await
     }
 
-    /// Report a task as done, and ask for no next one.
-    pub async fn complete(&self, task: &Value, output: &Value) {
-        let body = result(task, "COMPLETED", &json!({ "outputData": output }));
-        let answer = self.post("/api/tasks", &body).await;
+    /// Report a task, and ask for no next one.
+    pub async fn report(&self, task: &Value, status: &str, more: &Value) {
+        let answer = self.post("/api/tasks", &result(task, status, more)).await;
         assert_eq!((answer.status, &*answer.text), (200, task["taskId"].as_str().unwrap()));
+    }
+
+    /// Report a task as done.
+    pub async fn complete(&self, task: &Value, output: &Value) {
+        self.report(task, "COMPLETED", &json!({ "outputData": output })).await;
     }
 
     /// The whole run as Conductor's clients see it.
