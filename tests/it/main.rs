@@ -9,5 +9,6 @@ mod invariants;
 mod postgres;
 mod sdk;
 mod sql;
+mod ui;
 mod wire;
 mod worker;
