@@ -11,5 +11,6 @@ mod invariants;
 mod postgres;
 mod sdk;
 mod sql;
+mod ui;
 mod wire;
 mod worker;
