@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod cli;
 mod crash;
+mod demo;
 mod docs;
 mod harness;
 mod invariants;
