@@ -271,8 +271,9 @@ fn sql(filter: &pages::Filter) -> String {
     }
     if let Some(text) = &filter.text {
         let text = shown::literal(&shown::text(text).to_lowercase());
-        conditions
-            .push(format!("strpos(lower(concat_ws(' ', input, output, session_id, start_key)), {text}) > 0"));
+        conditions.push(format!(
+            "strpos(lower(concat_ws(' ', prompt, result, input, output, session_id, start_key)), {text}) > 0"
+        ));
     }
     if let Some(before) = filter.before {
         conditions.push(format!("id < '{before}'"));
