@@ -59,7 +59,9 @@ fn the_demo_tells_the_story_of_a_run_that_outlives_worker_and_server() {
 fn in_order(said: &str, expected: &[&str]) {
     let mut rest = said;
     for line in expected {
-        let at = rest.find(line).unwrap_or_else(|| panic!("'{line}' is missing after what was said before:\n{said}"));
+        let at = rest
+            .find(line)
+            .unwrap_or_else(|| panic!("'{line}' is missing after what was said before:\n{said}"));
         rest = &rest[at + line.len()..];
     }
 }
