@@ -11,7 +11,7 @@
 
 -- A worker that was not heard of for longer than this, and holds nothing, is not there any more.
 create function tenure.worker_patience() returns interval language sql immutable parallel safe as
-$$ select interval '15 seconds' $$;
+$$ select interval '10 seconds' $$;
 
 -- A time as sentences show it.
 create function tenure.clock(at timestamptz) returns text language sql stable parallel safe as

@@ -15,7 +15,8 @@ select e.id, e.agent, e.version, e.status, left(e.reason, 500) as reason, left(e
          where ($1::text is null or status = $1)
            and ($2::text is null or agent = $2)
            and ($3::uuid is null or id = $3)
-           and ($4::text is null or input::text ilike $4 or output::text ilike $4 or session_id ilike $4 or start_key ilike $4)
+           and ($4::text is null or input ->> 'prompt' ilike $4 or output ->> 'result' ilike $4 or input::text ilike $4
+                or output::text ilike $4 or session_id ilike $4 or start_key ilike $4)
            and ($5::uuid is null or id < $5)
          order by id desc
          limit $6) e

@@ -21,7 +21,8 @@ with picked as materialized (
              limit q.many
                for update skip locked) m
 ), slots as (
-    select s.queue_id, s.slot, s.worker_id, coalesce(s.lease, d.response_timeout_secs, 3600) as lease
+    select s.queue_id, s.slot, s.worker_id, coalesce(s.lease, d.response_timeout_secs, 3600) as lease,
+           nullif(d.timeout_secs, 0)::double precision as whole
       from unnest($5::integer[], $6::bigint[], $7::bigint[], $8::double precision[]) as s (queue_id, slot, worker_id, lease)
       join tenure.queues n on n.id = s.queue_id
       left join tenure.task_defs d on d.name = n.name
@@ -30,7 +31,8 @@ with picked as materialized (
        set worker_id    = s.worker_id,
            leased_at    = clock_timestamp(),
            first_leased = coalesce(c.first_leased, clock_timestamp()),
-           lease_until  = clock_timestamp() + make_interval(secs => s.lease),
+           lease_until  = least(clock_timestamp() + make_interval(secs => s.lease),
+                                coalesce(c.first_leased, clock_timestamp()) + make_interval(secs => s.whole)),
            polls        = c.polls + 1
       from picked p
       join slots s on s.queue_id = p.queue_id and s.slot = p.slot

@@ -70,7 +70,14 @@ pub async fn run(serve: Serve, api_key: Option<ApiKey>) -> Result<Exit, Failure>
         postgres: serve.postgres,
     };
     let report = |line: &str| tracing::info!("postgres: {line}");
-    let ready = |address: &str| tracing::info!("ready: {address}/executions");
+    let serves_web = options.serves_web;
+    let ready = move |address: &str| {
+        if serves_web {
+            tracing::info!("ready: {address}/executions");
+        } else {
+            tracing::info!("ready: performing model calls and minding timers");
+        }
+    };
     server::run(options, &report, ready).await.map_err(failure)?;
     Ok(Exit::Ok)
 }

@@ -70,7 +70,7 @@ pub struct Options {
     pub cache_dir: PathBuf,
 
     /// Fetch nothing from the network
-    #[arg(long, env = "TENURE_OFFLINE")]
+    #[arg(long, env = "TENURE_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
     pub offline: bool,
 }
 

@@ -263,6 +263,7 @@ impl Batch {
         let reply = match outcome.result {
             Ok(reply) => reply,
             Err(ModelFailure { error, failure }) => {
+                let error = storable_text(&error).into_owned();
                 return self.failed(
                     live,
                     taken,
@@ -295,7 +296,7 @@ impl Batch {
         around: &mut impl Surroundings,
     ) -> Result<(), IllegalEvent> {
         let lost = failed.failure == Failure::Lost;
-        let error = storable_text(&failed.error).into_owned();
+        let error = failed.error;
         let event = Event::Failed {
             task: taken.task,
             failure: failed.failure,
@@ -575,6 +576,7 @@ impl Cause {
 
 /// A try without a result.
 struct Failed {
+    /// Storable.
     error: String,
     failure: Failure,
     output: Option<Json>,

@@ -102,8 +102,10 @@ impl Claims {
         patience: Duration,
     ) -> Result<Vec<Lease>, store::Error> {
         let id = self.queue_id(name, domain).await?;
-        let worker = self.worker(id, worker).await?;
-        self.poll_as(id, worker, None, count, patience).await
+        let session = self.worker(id, worker).await?;
+        let leases = self.poll_as(id, session, None, count, patience).await;
+        self.heard(id, worker);
+        leases
     }
 
     /// The same for a session that is known already.

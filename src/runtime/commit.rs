@@ -116,7 +116,10 @@ fn commit<'a>(
                 return;
             }
             tracing::error!(?error, items = items.len(), "could not commit");
-            let text = error.to_string();
+            let text = match &error {
+                store::Error::Refused(text) => text.clone(),
+                error => error.to_string(),
+            };
             for item in items.iter_mut().filter_map(Option::take) {
                 let error = if error.is_transient() {
                     store::Error::Unavailable(text.clone().into())

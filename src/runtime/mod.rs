@@ -29,6 +29,9 @@ use commit::{Done, Item, Work};
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
 pub const MODEL_QUEUE: &str = "tenure.model";
 
+/// Where servers are registered that perform no model calls. Nothing ever waits in it.
+pub const WEB_QUEUE: &str = "tenure.web";
+
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -267,10 +270,12 @@ impl Runtime {
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<ModelCall>), Error> {
         let claims = claims::Claims::open(pool.clone());
-        let model_queue = claims.queue_id(MODEL_QUEUE, "").await?;
-        let id =
-            store::servers::join(&pool.get().await.map_err(store::Error::from)?, model_queue, &settings.name)
-                .await?;
+        // A server that performs no model calls must not count as somebody who waits for them.
+        let role = if settings.model_calls == 0 { WEB_QUEUE } else { MODEL_QUEUE };
+        let (model_queue, joined) =
+            (claims.queue_id(MODEL_QUEUE, "").await?, claims.queue_id(role, "").await?);
+        let id = store::servers::join(&pool.get().await.map_err(store::Error::from)?, joined, &settings.name)
+            .await?;
         let (calls, performed) = mpsc::unbounded_channel();
         let (news, told) = mpsc::unbounded_channel();
         let (committers, items): (Vec<_>, Vec<_>) =

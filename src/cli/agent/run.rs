@@ -26,7 +26,7 @@ pub struct Run {
     /// Run this deployed agent
     #[arg(long, value_name = "NAME", group = "agent")]
     name: Option<String>,
-    /// Continue this conversation
+    /// Group the run under this session
     #[arg(long, value_name = "ID", default_value = "")]
     session: String,
     /// Print the execution's id and don't wait for it

@@ -90,6 +90,7 @@ fn cursor(text: &str) -> Result<ExecutionId, Problem> {
 #[derive(Template)]
 #[template(path = "executions.html")]
 struct ExecutionsPage {
+    /// What was asked for, as a page can hold it.
     wanted: Wanted,
     tabs: Vec<Tab>,
     agents: Vec<String>,
@@ -169,7 +170,11 @@ pub async fn list(
             as_of: shown::clock(now),
             server: server(&request),
             sql: sql(&filter),
-            wanted,
+            wanted: Wanted {
+                agent: wanted.agent.replace('\0', "\u{2400}"),
+                q: wanted.q.replace('\0', "\u{2400}"),
+                ..wanted
+            },
         },
     )
 }
@@ -266,8 +271,9 @@ fn sql(filter: &pages::Filter) -> String {
     }
     if let Some(text) = &filter.text {
         let text = shown::literal(&shown::text(text).to_lowercase());
-        conditions
-            .push(format!("strpos(lower(concat_ws(' ', input, output, session_id, start_key)), {text}) > 0"));
+        conditions.push(format!(
+            "strpos(lower(concat_ws(' ', prompt, result, input, output, session_id, start_key)), {text}) > 0"
+        ));
     }
     if let Some(before) = filter.before {
         conditions.push(format!("id < '{before}'"));
