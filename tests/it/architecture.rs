@@ -42,7 +42,9 @@ fn gather(path: &Path, found: &mut Vec<(String, String)>) {
     if path.is_dir() {
         let mut entries: Vec<_> = path.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
         entries.sort();
-        entries.iter().for_each(|entry| gather(entry, found));
+        for entry in &entries {
+            gather(entry, found);
+        }
     } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
         let text = std::fs::read_to_string(path).unwrap();
         found.push((path.to_string_lossy().into_owned(), code(&text)));

@@ -32,35 +32,31 @@ async fn locked() -> (TestDb, Server) {
     (database, server)
 }
 
+/// All sources below a directory.
+fn sources(directory: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in directory.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        text += &if path.is_dir() { sources(&path) } else { std::fs::read_to_string(path).unwrap() };
+    }
+    text
+}
+
 /// Every path that the sources register, with something for its parameters.
 fn routes() -> BTreeSet<String> {
-    fn read(directory: &str) -> String {
-        let entries = std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path());
-        let text = |path: std::path::PathBuf| match path.is_dir() {
-            true => read(path.to_str().unwrap()),
-            false => std::fs::read_to_string(path).unwrap(),
-        };
-        entries.map(text).collect()
-    }
-    let source = read("src/web");
+    let source = sources("src/web".as_ref());
+    let resource = Regex::new(r"resource\(\s*(\[[^\]]*\]|\x22[^\x22]*\x22)").unwrap();
+    let quoted = Regex::new(r"\x22([^\x22]*)\x22").unwrap();
+    let below = Regex::new(r"at\((\x22[^\x22]+\x22)\)").unwrap();
     let mut found = BTreeSet::new();
-    let parameter = Regex::new(r"\{[^}]+\}").unwrap();
-    for paths in Regex::new(r"(?:resource|route)\((\[[^\]]*\]|&?\w*!?\(?\x22[^\x22]*\x22)")
-        .unwrap()
-        .captures_iter(&source)
-    {
-        for path in Regex::new(r"\x22(/[^\x22]*)\x22").unwrap().captures_iter(&paths[1]) {
-            found.insert(path[1].to_owned());
-        }
+    for paths in resource.captures_iter(&source) {
+        found.extend(quoted.captures_iter(&paths[1]).map(|path| path[1].to_owned()));
     }
     for (scope, prefix) in [("agent_api", "/api/agent/"), ("worker_api", "/api/")] {
         let body = source.split(&format!("fn {scope}(")).nth(1).unwrap().split("\n}").next().unwrap();
-        for path in Regex::new(r"at\(\x22([^\x22]+)\x22\)").unwrap().captures_iter(body) {
-            found.insert(format!("{prefix}{}", &path[1]));
-        }
+        found.extend(below.captures_iter(body).map(|path| format!("{prefix}{}", path[1].trim_matches('"'))));
     }
-    found.remove("/api/agent/{path}");
-    found.remove("/api/{path}");
+    let parameter = Regex::new(r"\{[^}]+\}").unwrap();
     found.iter().map(|path| parameter.replace_all(path, "x").into_owned()).collect()
 }
 

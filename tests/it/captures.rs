@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -239,7 +240,7 @@ impl Replay<'_> {
         let (queue, domain) = (text(&theirs["taskType"]), text(&theirs["domain"]));
         let mut path = format!("/api/tasks/poll/batch/{queue}?workerid=vm&count=1&timeout=100");
         if !domain.is_empty() {
-            path += &format!("&domain={}", self.ours(&domain));
+            write!(path, "&domain={}", self.ours(&domain)).unwrap();
         }
         self.asked.insert(text(&theirs["taskId"]), path.clone());
         let reference = &theirs["referenceTaskName"];

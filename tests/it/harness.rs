@@ -16,7 +16,7 @@ pub use http::{Answer, Http};
 pub use process::Process;
 pub use rustix::process::Signal;
 pub use server::{Home, Server, free_port, tenure};
-pub use story::{Frame, agent, calls, frames, says, script, tools};
+pub use story::{agent, calls, frames, says, script, tools};
 
 /// Poll `condition` until it gives something; panics with `what` when it doesn't in time.
 pub async fn eventually<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {

@@ -23,6 +23,7 @@ done
 [ -z "$pids" ] || kill -KILL $pids
 "#;
 
+#[expect(clippy::zombie_processes, reason = "the guard outlives this process")]
 fn tell_guard(sign: char, pid: i32) {
     static GUARD_INPUT: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let input = GUARD_INPUT.get_or_init(|| {
