@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod harness;
 mod invariants;
+mod outage;
 mod postgres;
 mod sdk;
 mod shutdown;

@@ -100,6 +100,15 @@ impl Server {
         Self::configured(Box::new(move |command| configure(command.args(["--database-url", &url])))).await
     }
 
+    /// On whatever Postgres this url leads to.
+    pub async fn at(url: &str) -> Self {
+        let url = url.to_owned();
+        let configure = move |command: &mut Command| {
+            command.args(["--database-url", &url]);
+        };
+        Self::configured(Box::new(configure)).await
+    }
+
     /// With a private Postgres.
     pub async fn private(home: &Home) -> Self {
         let data_dir = home.data_dir();
