@@ -2,6 +2,7 @@
 
 mod agent_loop;
 mod architecture;
+mod auth;
 mod bad_input;
 mod cli;
 mod crash;
@@ -11,6 +12,7 @@ mod harness;
 mod invariants;
 mod postgres;
 mod sdk;
+mod shutdown;
 mod sql;
 mod ui;
 mod wire;

@@ -150,8 +150,13 @@ impl Server {
     pub async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();
         self.process.signal(Signal::TERM);
-        let status = self.process.ended(Duration::from_secs(20)).await;
+        let status = self.ended().await;
         (status, began.elapsed())
+    }
+
+    /// Wait for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.process.ended(Duration::from_secs(20)).await
     }
 
     pub fn process(&self) -> &Process {
