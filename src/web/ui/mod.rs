@@ -122,7 +122,8 @@ fn error_page(status: StatusCode, message: Option<String>) -> HttpResponse {
         _ => status.canonical_reason().unwrap_or("Error"),
     };
     let message = message.unwrap_or_else(|| status.canonical_reason().unwrap_or("error").to_owned());
-    let error = ErrorPage { status: status.as_u16(), title, message: shown::text(&message) };
+    let error =
+        ErrorPage { status: status.as_u16(), title, message: shown::sentence(&shown::text(&message)) };
     page(status, &error).unwrap_or_else(|_| HttpResponse::InternalServerError().finish())
 }
 

@@ -140,9 +140,14 @@ pub fn wait(wait: &Wait) -> (String, String) {
         ..=1 => String::new(),
         n => format!("and {} more", many(n - 1, "reason")),
     };
+    let (what, cause) = wait.text.split_once(" because: ").unwrap_or((&wait.text, ""));
     let hint = wait.hint.as_deref().map(|h| sentence(&excerpt(h, 200))).unwrap_or_default();
-    let second = [hint, more].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · ");
-    (sentence(&excerpt(&wait.text, 300)), second)
+    let second = [excerpt(cause, 200), hint, more]
+        .into_iter()
+        .filter(|s| !s.is_empty())
+        .collect::<Vec<_>>()
+        .join(" · ");
+    (sentence(&excerpt(what, 300)), second)
 }
 
 /// A text with its first letter in upper case.

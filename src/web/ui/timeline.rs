@@ -396,7 +396,10 @@ fn percent(x: f64) -> String {
 /// A small picture of what a run's time was spent on.
 pub fn shape(steps: &[Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
     let scale = Scale::over(steps, begin, end, true);
-    steps.iter().flat_map(|s| bars(s, &scale)).collect()
+    let mut bars: Vec<Bar> = steps.iter().flat_map(|s| bars(s, &scale)).collect();
+    // They lie on one line: work is drawn over waits.
+    bars.sort_by_key(|bar| !matches!(bar.ink, "queue" | "retry"));
+    bars
 }
 
 #[cfg(test)]
