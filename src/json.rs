@@ -67,23 +67,9 @@ pub fn storable(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
 /// Undo [`storable`] on JSON text (a whole answer, or a part of one).
 #[must_use]
 pub fn restore(text: &str) -> Cow<'_, str> {
-    // All swapped code points start with this byte; nearly no text has it.
-    if !text.as_bytes().contains(&0xF4) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            ESCAPE => out.extend(chars.next()),
-            NUL => out.push_str("\\u0000"),
-            c if SURROGATES.contains(&c) => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c) - 0x0010_0000);
-            }
-            c => out.push(c),
-        }
-    }
-    Cow::Owned(out)
+    unswap(text, |out, unit| {
+        let _ = write!(out, "\\u{unit:04X}");
+    })
 }
 
 /// Make text that did not come through [`storable`] (a model's answer, an error message) fit a column.
@@ -105,6 +91,12 @@ pub fn storable_text(text: &str) -> Cow<'_, str> {
 /// Stored text as a program reads it: what was swapped is itself again, as far as text can hold it.
 #[must_use]
 pub fn readable(text: &str) -> Cow<'_, str> {
+    unswap(text, |out, unit| out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)))
+}
+
+/// Undo the swap; `put` writes a code unit that Postgres refuses.
+fn unswap(text: &str, put: impl Fn(&mut String, u32)) -> Cow<'_, str> {
+    // All swapped code points start with this byte; nearly no text has it.
     if !text.as_bytes().contains(&0xF4) {
         return Cow::Borrowed(text);
     }
@@ -113,8 +105,7 @@ pub fn readable(text: &str) -> Cow<'_, str> {
     while let Some(c) = chars.next() {
         match c {
             ESCAPE => out.extend(chars.next()),
-            NUL => out.push('\0'),
-            c if SURROGATES.contains(&c) => out.push(char::REPLACEMENT_CHARACTER),
+            c if c == NUL || SURROGATES.contains(&c) => put(&mut out, u32::from(c) - u32::from(NUL)),
             c => out.push(c),
         }
     }

@@ -8,6 +8,7 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+mod reply;
 mod wake;
 
 use std::sync::Arc;

@@ -1,0 +1,56 @@
+//! A model's answer on its way into the tables: the part that decides, and the whole in a form that columns take.
+
+use crate::engine;
+use crate::json::{Json, storable_text};
+use crate::llm;
+
+/// The part of an answer that decides what is next.
+pub(super) fn decisive(reply: &llm::Reply) -> engine::Reply {
+    let calls = reply.calls.iter().map(|call| engine::Call {
+        id: storable_text(&call.id).into_owned(),
+        name: storable_text(&call.name).into_owned(),
+        arguments: match &call.arguments {
+            llm::Arguments::Object(object) => Ok(Json::of(&storable_value(object.clone().into()))),
+            llm::Arguments::Malformed(text) => Err(storable_text(text).into_owned()),
+        },
+    });
+    engine::Reply {
+        text: storable_text(&reply.text).into_owned(),
+        calls: calls.collect(),
+        truncated: reply.finish == llm::Finish::Length,
+        prompt_tokens: reply.usage.prompt,
+        completion_tokens: reply.usage.completion,
+    }
+}
+
+/// An answer whose texts fit a column.
+pub(super) fn stored(mut reply: llm::Reply) -> llm::Reply {
+    let fit = |text: &mut String| *text = storable_text(text).into_owned();
+    fit(&mut reply.text);
+    reply.reasoning.iter_mut().for_each(fit);
+    for call in &mut reply.calls {
+        fit(&mut call.id);
+        fit(&mut call.name);
+        match &mut call.arguments {
+            llm::Arguments::Object(object) => {
+                if let serde_json::Value::Object(fitting) = storable_value(std::mem::take(object).into()) {
+                    *object = fitting;
+                }
+            }
+            llm::Arguments::Malformed(text) => fit(text),
+        }
+    }
+    reply
+}
+
+fn storable_value(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(storable_text(&text).into_owned()),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable_value).collect()),
+        Value::Object(map) => Value::Object(
+            map.into_iter().map(|(k, v)| (storable_text(&k).into_owned(), storable_value(v))).collect(),
+        ),
+        other => other,
+    }
+}
