@@ -4,6 +4,7 @@ mod agent_loop;
 mod architecture;
 mod auth;
 mod bad_input;
+mod browser;
 mod captures;
 mod cli;
 mod crash;
