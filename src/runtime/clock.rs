@@ -4,6 +4,7 @@
 //! the clock of Postgres decides.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Shared;
@@ -35,9 +36,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;
             }
-            if due(beaten, BEAT) {
+            let just_locked = shared.just_locked.swap(false, Ordering::AcqRel);
+            if just_locked || due(beaten, BEAT) {
                 beaten = Some(Instant::now());
-                store::servers::beat(&db, shared.session.id).await?;
+                if store::servers::beat(&db, shared.session.id).await? {
+                    shared.known_alive.notify_one();
+                }
             }
             if forgot.elapsed() > Duration::from_hours(1) {
                 forgot = Instant::now();

@@ -12,6 +12,7 @@ mod reply;
 mod wake;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -188,6 +189,10 @@ struct Shared {
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
     due: Notify,
+    /// The session lock was got a moment ago, and nobody can read that of the table yet.
+    just_locked: AtomicBool,
+    /// The table says that this server holds its session lock.
+    known_alive: Notify,
 }
 
 /// Items that may wait for one committer.
@@ -298,6 +303,8 @@ impl Runtime {
                 lease_secs: settings.model_timeout.as_secs_f64() + 30.0,
             },
             due: Notify::new(),
+            just_locked: AtomicBool::new(false),
+            known_alive: Notify::new(),
         });
         for items in items {
             tokio::spawn(commit::run(shared.clone(), items));
@@ -305,6 +312,8 @@ impl Runtime {
         tokio::spawn(clock::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));
         tokio::spawn(wake::hear(shared.clone(), config));
+        // From its first request on, others must notice at once when this server dies. Behind a pooler they never do.
+        let _ = tokio::time::timeout(Duration::from_secs(2), shared.known_alive.notified()).await;
         Ok((Self { shared }, performed))
     }
 

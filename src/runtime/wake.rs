@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -146,6 +147,8 @@ async fn listen(
                 "set statement_timeout = 0; listen tenure; select pg_advisory_lock(7238, {id})"
             ))
             .await?;
+        shared.just_locked.store(true, Ordering::Release);
+        shared.due.notify_one();
         std::future::pending::<Result<(), tokio_postgres::Error>>().await
     };
     tokio::select! { done = pump => done?, done = setup => done? }

@@ -51,15 +51,15 @@ pub async fn join(db: &impl GenericClient, queue: i32, name: &str) -> Result<i64
     Ok(db.query_one(&join, &[&queue, &name]).await?.try_get(0)?)
 }
 
-/// A server's heartbeat, and whether its session lock shows that it lives.
+/// A server's heartbeat; returns whether its session lock shows that it lives.
 ///
 /// # Errors
 ///
 /// [`Error`]
-pub async fn beat(db: &impl GenericClient, id: i64) -> Result<(), Error> {
+pub async fn beat(db: &impl GenericClient, id: i64) -> Result<bool, Error> {
     let beat = db.prepare_cached(include_str!("../../sql/workers/beat.sql")).await?;
-    db.execute(&beat, &[&id]).await?;
-    Ok(())
+    let row = db.query_opt(&beat, &[&id]).await?;
+    Ok(row.map(|r| r.try_get(0)).transpose()?.unwrap_or(false))
 }
 
 /// Forget workers that were not heard of for a day.
