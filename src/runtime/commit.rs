@@ -311,11 +311,15 @@ impl<'a> Transaction<'a> {
 
     /// A start whose key is taken, or that had been committed after all.
     async fn existing(&self, start: &Start) -> Answer {
-        let mut found = None;
-        if let Some(key) = &start.key {
-            found = self.sql.find_by_key(self.client(), &start.agent.name, key).await?;
-        }
-        let (id, version) = found.unwrap_or((start.id, start.version));
+        let (id, version) = match &start.key {
+            None => (start.id, start.version),
+            Some(key) => {
+                let found = self.sql.find_by_key(self.client(), &start.agent.name, key, start.id).await?;
+                // It failed between the two statements, so its key is free again: nothing was started, and that is said.
+                let again = || "the run with this key has just ended; start it again".into();
+                found.ok_or_else(|| store::Error::Unavailable(again()))?
+            }
+        };
         Ok(Done::Started(Started { id, version, is_new: id == start.id }))
     }
 

@@ -351,7 +351,7 @@ impl Statements {
         Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    /// The execution that a start key belongs to, with its agent version.
+    /// The execution that a start key belongs to, or that `start` itself had made, with its agent version.
     ///
     /// # Errors
     ///
@@ -361,8 +361,9 @@ impl Statements {
         db: &Client,
         agent: &str,
         key: &str,
+        start: ExecutionId,
     ) -> Result<Option<(ExecutionId, i32)>, Error> {
-        let row = db.query_opt(&self.find_by_key, &[&agent, &key]).await?;
+        let row = db.query_opt(&self.find_by_key, &[&agent, &key, &start]).await?;
         row.map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).transpose()
     }
 
