@@ -77,6 +77,19 @@
     setTimeout(() => button.classList.remove("done"), 1200);
   });
 
+  // -- Times that go on: an element with data-since shows how long ago that was.
+  const length = (secs) => {
+    if (secs < 60) return `${secs.toFixed(0)} s`;
+    const [m, h, d] = [Math.floor(secs / 60), Math.floor(secs / 3600), Math.floor(secs / 86400)];
+    if (secs < 3600) return `${m}m ${String(Math.floor(secs % 60)).padStart(2, "0")}s`;
+    return secs < 86400 ? `${h}h ${String(m % 60).padStart(2, "0")}m` : `${d}d ${h % 24}h`;
+  };
+  // The server's clock counts: how far this one is off is known from the page.
+  const off = Date.now() - Date.parse(document.body.dataset.now);
+  setInterval(() => {
+    for (const node of all("[data-since]")) node.textContent = length(Math.max(0, (Date.now() - off - Date.parse(node.dataset.since)) / 1000));
+  }, 1000);
+
   // -- Selected rows are counted, all can be chosen at once.
   const count = () => {
     for (const bar of all("[data-bulk]")) {
