@@ -6,7 +6,8 @@
   const isTyping = (node) => node && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName)) && node.type !== "checkbox";
 
   // -- Live: parts of the page as the server draws them. Whatever a person opened, chose or typed stays.
-  const mine = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"], DIALOG: ["open"] };
+  const mine = { DETAILS: ["open"], INPUT: ["value", "checked"], TEXTAREA: ["value"], OPTION: ["selected"] };
+  const isMine = (name, node) => (mine[node.tagName] || []).includes(name) && (node.type !== "hidden" || node.name === "token");
   const morph = (id, html) => {
     const old = document.getElementById(id);
     if (!old || old.outerHTML === html) return;
@@ -15,8 +16,7 @@
       ignoreActiveValue: true,
       restoreFocus: true,
       callbacks: {
-        beforeAttributeUpdated: (name, node) => !(mine[node.tagName] || []).includes(name) && !(name === "class" && node.dataset.keep === "class"),
-        beforeNodeMorphed: (node) => node.nodeType !== 1 || !node.matches(".menu:has(:focus)"),
+        beforeAttributeUpdated: (name, node) => !isMine(name, node),
       },
     });
     ready(document.getElementById(id) || document);
@@ -161,7 +161,10 @@
   });
 
   // -- What only makes sense with a script is shown by it.
+  const token = $("input[name=token]");
   const ready = (root) => {
+    // Parts come without the token of this browser's forms.
+    for (const node of all("input[name=token]", root)) node.value = token.value;
     for (const node of all("[data-copy]", root)) node.hidden = false;
     count();
   };
