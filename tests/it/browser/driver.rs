@@ -94,7 +94,9 @@ pub async fn start(browser: PathBuf) -> Session {
     wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
     // A dialog stays open, so that a test can see it.
     wanted.set("unhandledPromptBehavior", json!("ignore")).unwrap();
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+    // No connection is kept: at the end of a test the session is closed outside of the test's runtime.
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    let client = client.timeout(Duration::from_secs(60)).build().unwrap();
     let driver = WebDriver::builder(address().await, wanted).client(client).await.unwrap();
     Session { driver, _profile: profile, _turn: turn }
 }

@@ -35,8 +35,8 @@ fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 async fn are_fit_to_be_seen(theme: Theme) {
-    let Some(window) = Window::open().await else { return };
-    let stage = Stage::set().await;
+    let (window, stage) = tokio::join!(Window::open(), Stage::set());
+    let Some(window) = window else { return };
     let mut faults = vec![];
     for page in pages(&stage) {
         faults.extend(faults_of(&window, &stage.server, &page, theme).await);

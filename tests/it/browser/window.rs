@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thirtyfour::{By, WebDriver, WebElement};
+use thirtyfour::WebDriver;
 
 use super::driver::{self, Session};
 
@@ -69,11 +69,6 @@ impl Window {
         self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// From the next page on, no script of a page runs.
-    pub async fn without_scripts(&self) {
-        self.command("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
-    }
-
     /// Go to an address; the status of the answer.
     pub async fn go(&self, url: &str) -> u16 {
         self.driver().goto(url).await.unwrap_or_else(|e| panic!("{url}: {e}"));
@@ -90,11 +85,6 @@ impl Window {
     /// The text that can be seen.
     pub async fn text(&self) -> String {
         self.ask("return document.body.innerText", &[]).await
-    }
-
-    /// The only element that a CSS selector finds.
-    pub async fn find(&self, selector: &str) -> WebElement {
-        self.driver().find(By::Css(selector)).await.unwrap_or_else(|e| panic!("{selector}: {e}"))
     }
 
     /// What the browser has complained of since the last time: errors, warnings, breaches of the page's policy.
