@@ -5,6 +5,7 @@
 
 mod audit;
 mod driver;
+mod hostile;
 mod pages;
 mod stage;
 mod window;

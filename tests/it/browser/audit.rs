@@ -29,11 +29,10 @@ impl Window {
 fn in_words(fault: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let nodes = fault["nodes"].as_array().unwrap();
-    let mut words =
-        format!("axe: {}: {} ({} elements)", text(&fault["id"]), text(&fault["help"]), nodes.len());
-    for node in nodes.iter().take(5) {
+    let node = |node: &Value| {
         let why = text(&node["failureSummary"]).replace('\n', " ");
-        words += &format!("\n      {} {}\n        {why}", node["target"], text(&node["html"]));
-    }
-    words
+        format!("\n      {} {}\n        {why}", node["target"], text(&node["html"]))
+    };
+    let some: String = nodes.iter().take(5).map(node).collect();
+    format!("axe: {}: {} ({} elements){some}", text(&fault["id"]), text(&fault["help"]), nodes.len())
 }

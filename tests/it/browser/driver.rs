@@ -96,7 +96,7 @@ pub async fn start(browser: PathBuf) -> Session {
     wanted.set("unhandledPromptBehavior", json!("ignore")).unwrap();
     // No connection is kept: at the end of a test the session is closed outside of the test's runtime.
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
-    let client = client.timeout(Duration::from_secs(60)).build().unwrap();
+    let client = client.timeout(Duration::from_mins(1)).build().unwrap();
     let driver = WebDriver::builder(address().await, wanted).client(client).await.unwrap();
     Session { driver, _profile: profile, _turn: turn }
 }
