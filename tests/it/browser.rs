@@ -6,8 +6,11 @@
 mod audit;
 mod driver;
 mod hostile;
+mod keyboard;
+mod live;
 mod pages;
 mod stage;
 mod window;
+mod without_script;
 
 use window::Window;

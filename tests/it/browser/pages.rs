@@ -10,14 +10,14 @@ use super::{
 };
 
 /// A page that must be fit to be seen: its name in pictures, where it is, and a text on it.
-struct Page {
+pub struct Page {
     name: &'static str,
-    path: String,
-    shows: &'static str,
+    pub path: String,
+    pub shows: &'static str,
 }
 
 /// Every kind of page there is. A new page is one more line.
-fn pages(stage: &Stage) -> Vec<Page> {
+pub fn pages(stage: &Stage) -> Vec<Page> {
     let Stage { completed, failed, stuck, running, .. } = stage;
     let page = |name, path: &str, shows| Page { name, path: path.to_owned(), shows };
     vec![
@@ -29,6 +29,7 @@ fn pages(stage: &Stage) -> Vec<Page> {
         page("execution-stuck", &format!("/execution/{stuck}"), "No live worker polls"),
         page("execution-running", &format!("/execution/{running}"), "Cancel"),
         page("execution-step", &format!("/execution/{completed}?step=tool-1-0"), "Given"),
+        page("look", "/look", "Asia/Kathmandu"),
         page("not-found", "/no/such/page", "No static resource"),
         page("execution-unknown", "/execution/nobody", "o execution with id"),
     ]

@@ -1,12 +1,13 @@
 //! What a person has in front of them: a window of some size in some theme, and what can be seen in it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thirtyfour::WebDriver;
+use thirtyfour::{By, WebDriver, WebElement};
 
 use super::driver::{self, Session};
+use crate::harness::within;
 
 /// Width and height in CSS pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +70,11 @@ impl Window {
         self.command("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
+    /// From the next page on, no script of a page runs.
+    pub async fn without_scripts(&self) {
+        self.command("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    }
+
     /// Go to an address; the status of the answer.
     pub async fn go(&self, url: &str) -> u16 {
         self.driver().goto(url).await.unwrap_or_else(|e| panic!("{url}: {e}"));
@@ -85,6 +91,46 @@ impl Window {
     /// The text that can be seen.
     pub async fn text(&self) -> String {
         self.ask("return document.body.innerText", &[]).await
+    }
+
+    /// The first element that a CSS selector finds.
+    pub async fn find(&self, selector: &str) -> WebElement {
+        self.driver().find(By::Css(selector)).await.unwrap_or_else(|e| panic!("{selector}: {e}"))
+    }
+
+    /// Press the mouse on the first element that a CSS selector finds, and wait for the page that this leads to.
+    pub async fn click(&self, selector: &str) {
+        self.find(selector).await.click().await.unwrap_or_else(|e| panic!("{selector}: {e}"));
+    }
+
+    /// Press keys one after the other, wherever the focus is.
+    pub async fn press(&self, keys: impl AsRef<str>) {
+        self.driver().action_chain().send_keys(keys.as_ref()).perform().await.unwrap();
+    }
+
+    /// What has the focus, as CSS would name it. It must be seen to have it.
+    pub async fn focus(&self) -> String {
+        let (name, is_seen): (String, bool) = self.ask(FOCUS, &[]).await;
+        assert!(is_seen, "nobody can see that {name} has the focus");
+        name
+    }
+
+    /// Wait until the page shows a text, without loading it again.
+    pub async fn comes_to_show(&self, text: &str) {
+        self.comes_to(
+            &format!("shows {text:?}"),
+            "return document.body.innerText.includes(arguments[0])",
+            text,
+        )
+        .await;
+    }
+
+    /// Wait until a function's body that gets `argument` is true in the page.
+    pub async fn comes_to(&self, what: &str, script: &str, argument: &str) {
+        within(PATIENCE, &format!("the page {what}"), async || {
+            self.ask::<bool>(script, &[json!(argument)]).await.then_some(())
+        })
+        .await;
     }
 
     /// What the browser has complained of since the last time: errors, warnings, breaches of the page's policy.
@@ -119,6 +165,17 @@ impl Window {
         std::fs::write(directory.join(format!("{name}.png")), bytes.unwrap()).unwrap();
     }
 }
+
+/// How long a page may take to follow.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+const FOCUS: &str = "
+    const e = document.activeElement, look = getComputedStyle(e), field = e.closest('.find, .query');
+    const is_lined = style => style.outlineStyle != 'none' && parseFloat(style.outlineWidth) >= 1;
+    const is_seen = e.matches(':focus-visible') && (is_lined(look) || field && is_lined(getComputedStyle(field)));
+    const name = e.tagName.toLowerCase() + (e.id && '#' + e.id) + (e.name ? `[name=${e.name}]` : '') +
+        (e.getAttribute('href') ? `[href='${e.getAttribute('href')}']` : '');
+    return [name, Boolean(is_seen)]";
 
 const SIDEWAYS: &str = "
     const room = innerWidth, page = document.scrollingElement.scrollWidth;
