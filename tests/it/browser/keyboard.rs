@@ -17,9 +17,8 @@ async fn keys_lead_to_every_part_of_the_site() {
     window.go(&format!("{}/look", server.base())).await;
     for (keys, leads) in [("ge", "/executions"), ("gq", "/queues"), ("ga", "/agents"), ("ge", "/executions")]
     {
-        window.press(keys).await;
-        let wanted = "return location.pathname == arguments[0] && document.readyState == 'complete'";
-        window.comes_to(&format!("is {leads} after {keys}"), wanted, leads).await;
+        window.follow_keys(keys).await;
+        assert_eq!(path(&window).await, leads, "{keys}");
     }
     window.press("?").await;
     let open = "return document.querySelector('#keys').matches(':popover-open') == (arguments[0] == 'open')";
@@ -43,26 +42,13 @@ async fn from_the_list_to_a_selected_step_without_a_mouse() {
     window.press(TAB).await;
     assert_eq!(window.focus().await, "a[href='#main']");
     window.press("/").await;
-    window.press(format!("Origin of Species{ENTER}")).await;
-    window.comes_to_show("Completed").await;
+    window.follow_keys(&format!("Origin of Species{ENTER}")).await;
     reach(&window, &format!("a[href='/execution/{completed}']")).await;
-    window.press(ENTER).await;
-    window
-        .comes_to(
-            "is the run's",
-            "return location.pathname == arguments[0]",
-            &format!("/execution/{completed}"),
-        )
-        .await;
+    window.follow_keys(ENTER).await;
+    assert_eq!(path(&window).await, format!("/execution/{completed}"));
     reach(&window, &format!("a[href='/execution/{completed}?step=tool-1-0#timeline']")).await;
-    window.press(ENTER).await;
-    window
-        .comes_to(
-            "shows the step",
-            "return !!document.querySelector(arguments[0])",
-            "[aria-label='Selected step']",
-        )
-        .await;
+    window.follow_keys(ENTER).await;
+    assert!(window.find("[aria-label='Selected step']").await.is_displayed().await.unwrap());
     assert_eq!(window.complaints().await, [""; 0]);
 }
 

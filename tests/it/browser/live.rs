@@ -96,7 +96,7 @@ async fn what_a_person_opened_and_typed_stays_while_the_page_follows() {
     assert_eq!(window.focus().await, "input[name=reason]");
 
     // The form that was open all the time is still one of ours.
-    window.click("form[action$=cancel] button").await;
+    window.follow("form[action$=cancel] button").await;
     assert!(window.text().await.contains("The wrong book"));
     assert_eq!(server.status(&id).await["status"], "TERMINATED");
     assert_eq!(window.complaints().await, [""; 0]);
@@ -116,7 +116,7 @@ async fn a_button_that_came_later_works() {
     window
         .comes_to("can be resumed", "return !!document.querySelector(arguments[0])", "form[action$=resume]")
         .await;
-    window.click("form[action$=resume] button").await;
+    window.follow("form[action$=resume] button").await;
     assert_eq!(server.status(&id).await["status"], "RUNNING");
     assert!(window.text().await.contains("Running"));
     assert_eq!(window.complaints().await, [""; 0]);

@@ -98,9 +98,28 @@ impl Window {
         self.driver().find(By::Css(selector)).await.unwrap_or_else(|e| panic!("{selector}: {e}"))
     }
 
-    /// Press the mouse on the first element that a CSS selector finds, and wait for the page that this leads to.
+    /// Press the mouse on the first element that a CSS selector finds.
     pub async fn click(&self, selector: &str) {
         self.find(selector).await.click().await.unwrap_or_else(|e| panic!("{selector}: {e}"));
+    }
+
+    /// The same where that leads to a page; it is there afterwards.
+    pub async fn follow(&self, selector: &str) {
+        self.ask::<()>("window.left_behind = true", &[]).await;
+        self.click(selector).await;
+        self.arrives(selector).await;
+    }
+
+    /// The same by keys, which lead to a page.
+    pub async fn follow_keys(&self, keys: &str) {
+        self.ask::<()>("window.left_behind = true", &[]).await;
+        self.press(keys).await;
+        self.arrives(keys).await;
+    }
+
+    async fn arrives(&self, by: &str) {
+        let script = "return !window.left_behind && document.readyState == 'complete'";
+        self.comes_to(&format!("that {by:?} leads to is there"), script, "").await;
     }
 
     /// Press keys one after the other, wherever the focus is.
@@ -128,7 +147,9 @@ impl Window {
     /// Wait until a function's body that gets `argument` is true in the page.
     pub async fn comes_to(&self, what: &str, script: &str, argument: &str) {
         within(PATIENCE, &format!("the page {what}"), async || {
-            self.ask::<bool>(script, &[json!(argument)]).await.then_some(())
+            // Between two pages there is none that could answer.
+            let answer = self.driver().execute(script, vec![json!(argument)]).await.ok()?;
+            answer.convert::<bool>().ok()?.then_some(())
         })
         .await;
     }

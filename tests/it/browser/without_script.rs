@@ -25,13 +25,13 @@ async fn lists_are_filtered_and_leafed_through_by_forms_and_links() {
     let Stage { server, completed, .. } = &Stage::set().await;
     window.go(&format!("{}/executions", server.base())).await;
     window.click("input[type=search]").await;
-    window.press("Origin of Species\u{e007}").await;
+    window.follow_keys("Origin of Species\u{e007}").await;
     let rows = "return [...document.querySelectorAll('a.pri')].map(e => e.getAttribute('href'))";
     assert_eq!(window.ask::<Vec<String>>(rows, &[]).await, [format!("/execution/{completed}")]);
     assert!(window.driver().current_url().await.unwrap().query().unwrap().contains("q=Origin"));
-    window.click("a.pri").await;
+    window.follow("a.pri").await;
     assert!(window.text().await.contains("It appeared in 1859."));
-    window.click("#timeline .nm a").await;
+    window.follow("#timeline .nm a").await;
     assert!(window.find("[aria-label='Selected step']").await.is_displayed().await.unwrap());
 }
 
@@ -46,14 +46,14 @@ async fn a_run_is_paused_resumed_and_cancelled_by_forms() {
     server.take("lookup").await;
 
     window.go(&format!("{}/execution/{id}", server.base())).await;
-    window.click("form[action$=pause] button").await;
+    window.follow("form[action$=pause] button").await;
     assert!(window.text().await.contains("Paused by a person at 127.0.0.1"));
-    window.click("form[action$=resume] button").await;
+    window.follow("form[action$=resume] button").await;
     assert_eq!(server.status(&id).await["status"], "RUNNING");
     window.click("details.drop summary").await;
     window.click("[name=reason]").await;
     window.press("The wrong book").await;
-    window.click("form[action$=cancel] button").await;
+    window.follow("form[action$=cancel] button").await;
     assert!(window.text().await.contains("The wrong book"));
     assert_eq!(server.status(&id).await["status"], "TERMINATED");
     assert_eq!(window.complaints().await, [""; 0]);
@@ -73,7 +73,7 @@ async fn theme_and_time_zone_are_chosen_by_forms_and_kept() {
     window.go(&format!("{}/execution/{id}", server.base())).await;
     assert_eq!(seen().await.0, "");
     for theme in ["light", "dark", ""] {
-        window.click(".foot form[action='/look'] button").await;
+        window.follow(".foot form[action='/look'] button").await;
         let (chosen, scheme) = seen().await;
         assert_eq!((&*chosen, &*scheme), (theme, if theme.is_empty() { "light dark" } else { theme }));
         assert!(window.driver().current_url().await.unwrap().path().ends_with(&id), "back where it was");
@@ -81,10 +81,10 @@ async fn theme_and_time_zone_are_chosen_by_forms_and_kept() {
 
     let time = "return document.querySelector('#events time').textContent";
     let before: String = window.ask(time, &[]).await;
-    window.click("a.zone").await;
+    window.follow("a.zone").await;
     window.click("option[value='Asia/Kathmandu']").await;
     window.click("option[value=dark]").await;
-    window.click("form.look button").await;
+    window.follow("form.look button").await;
     assert_eq!(seen().await.0, "dark");
     assert!(window.text().await.contains("Asia/Kathmandu"));
     let after: String = window.ask(time, &[]).await;
