@@ -13,8 +13,8 @@ async fn path(window: &Window) -> String {
 #[tokio::test]
 async fn keys_lead_to_every_part_of_the_site() {
     let Some(window) = Window::open().await else { return };
-    let Stage { server, .. } = &Stage::set().await;
-    window.go(&format!("{}/look", server.base())).await;
+    let Stage { base, .. } = Stage::here().await;
+    window.go(&format!("{base}/look")).await;
     for (keys, leads) in [("ge", "/executions"), ("gq", "/queues"), ("ga", "/agents"), ("ge", "/executions")]
     {
         window.follow_keys(keys).await;
@@ -37,8 +37,8 @@ async fn keys_lead_to_every_part_of_the_site() {
 #[tokio::test]
 async fn from_the_list_to_a_selected_step_without_a_mouse() {
     let Some(window) = Window::open().await else { return };
-    let Stage { server, completed, .. } = &Stage::set().await;
-    window.go(&format!("{}/executions", server.base())).await;
+    let Stage { base, completed, .. } = Stage::here().await;
+    window.go(&format!("{base}/executions")).await;
     window.press(TAB).await;
     assert_eq!(window.focus().await, "a[href='#main']");
     window.press("/").await;

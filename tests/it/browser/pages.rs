@@ -36,25 +36,25 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 async fn are_fit_to_be_seen(theme: Theme) {
-    let (window, stage) = tokio::join!(Window::open(), Stage::set());
-    let Some(window) = window else { return };
+    let Some(window) = Window::open().await else { return };
+    let stage = Stage::here().await;
     let mut faults = vec![];
-    for page in pages(&stage) {
-        faults.extend(faults_of(&window, &stage.server, &page, theme).await);
+    for page in pages(stage) {
+        faults.extend(faults_of(&window, &stage.base, &page, theme).await);
     }
     let empty = TestDb::new().await;
     let server = Server::start(&empty).await;
     let page =
         Page { name: "executions-empty", path: "/executions".into(), shows: "No agent has run here yet" };
-    faults.extend(faults_of(&window, &server, &page, theme).await);
+    faults.extend(faults_of(&window, server.base(), &page, theme).await);
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
-async fn faults_of(window: &Window, server: &Server, page: &Page, theme: Theme) -> Vec<String> {
+async fn faults_of(window: &Window, base: &str, page: &Page, theme: Theme) -> Vec<String> {
     let mut faults = vec![];
     for screen in [Screen::DESK, Screen::TABLET, Screen::PHONE] {
         window.look(screen, theme).await;
-        let status = window.go(&format!("{}{}", server.base(), page.path)).await;
+        let status = window.go(&format!("{base}{}", page.path)).await;
         let name = format!("{}-{}-{}", page.name, theme.name(), screen.0);
         window.keep_picture(&name).await;
         let is_missing = matches!(page.name, "not-found" | "execution-unknown");

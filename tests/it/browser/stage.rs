@@ -1,21 +1,30 @@
 //! Runs in every state, for pages that show them.
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::harness::{Server, TestDb, agent, calls, eventually, says, script, tools};
 
-/// A server with one run of each kind.
+/// A server with one run of each kind, for tests that only look.
 pub struct Stage {
-    pub server: Server,
+    pub base: String,
     pub completed: String,
     pub failed: String,
     pub stuck: String,
     pub running: String,
-    _db: TestDb,
+    _held: Mutex<(Server, TestDb)>,
 }
 
 impl Stage {
-    pub async fn set() -> Self {
+    /// The one of this process.
+    pub async fn here() -> &'static Self {
+        static STAGE: OnceCell<Stage> = OnceCell::const_new();
+        STAGE.get_or_init(Self::set).await
+    }
+
+    async fn set() -> Self {
         let db = TestDb::new().await;
         let server = Server::start(&db).await;
         let here = &server;
@@ -35,7 +44,14 @@ impl Stage {
             here.why(&stuck).await.iter().any(|(code, _)| code == "no_worker").then_some(())
         })
         .await;
-        Self { completed, failed, stuck, running, server, _db: db }
+        Self {
+            base: server.base().to_owned(),
+            completed,
+            failed,
+            stuck,
+            running,
+            _held: Mutex::new((server, db)),
+        }
     }
 }
 

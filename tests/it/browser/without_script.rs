@@ -9,9 +9,9 @@ use crate::harness::{Server, TestDb, agent, calls, script, tools};
 async fn every_page_can_be_read() {
     let Some(window) = Window::open().await else { return };
     window.without_scripts().await;
-    let stage = Stage::set().await;
-    for page in pages::pages(&stage) {
-        window.go(&format!("{}{}", stage.server.base(), page.path)).await;
+    let stage = Stage::here().await;
+    for page in pages::pages(stage) {
+        window.go(&format!("{}{}", stage.base, page.path)).await;
         let text = window.text().await;
         assert!(text.contains(page.shows), "{}: no {:?} in {text}", page.path, page.shows);
         assert!(window.sideways_scroll().await.is_empty(), "{}", page.path);
@@ -22,8 +22,8 @@ async fn every_page_can_be_read() {
 async fn lists_are_filtered_and_leafed_through_by_forms_and_links() {
     let Some(window) = Window::open().await else { return };
     window.without_scripts().await;
-    let Stage { server, completed, .. } = &Stage::set().await;
-    window.go(&format!("{}/executions", server.base())).await;
+    let Stage { base, completed, .. } = Stage::here().await;
+    window.go(&format!("{base}/executions")).await;
     window.click("input[type=search]").await;
     window.follow_keys("Origin of Species\u{e007}").await;
     let rows = "return [...document.querySelectorAll('a.pri')].map(e => e.getAttribute('href'))";
