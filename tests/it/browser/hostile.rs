@@ -174,3 +174,37 @@ async fn hostile_text_is_shown_and_does_nothing() {
     let lost: Vec<_> = attempts.iter().filter(|attempt| !read.contains(&bones(attempt))).collect();
     assert!(lost.is_empty(), "not to be read on any page: {lost:#?}");
 }
+
+#[tokio::test]
+async fn hostile_text_that_comes_while_a_page_is_open_does_nothing() {
+    let Some(window) = Window::open().await else { return };
+    let attempts = attempts();
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    let tool = &*attempts[27];
+    let each: Map<String, Value> = attempts.iter().map(|a| (a.clone(), json!(a))).collect();
+    let calls = json!({ "text": attempts.join(" "), "calls": [{ "name": tool, "arguments": each }] });
+    let model = script(&[calls.clone(), calls, says(&attempts.join("\n\n"))]);
+    let id = server.start_run(&agent("__proto__", &model, tools([tool])), &attempts[28]).await;
+    server.register(tool, &json!({})).await;
+    let first = take(&server, tool, &attempts[29]).await;
+
+    window.go(&format!("{}/execution/{id}", server.base())).await;
+    let script = "const live = document.querySelector('#live'); return !live.hidden && live.textContent == arguments[0]";
+    window.comes_to("is live", script, "Live").await;
+    server.complete(&first, &json!(each)).await;
+    let second = take(&server, tool, &attempts[30]).await;
+    let failed = json!({ "reasonForIncompletion": attempts.join(" "), "workerId": attempts[31] });
+    server.report(&second, "FAILED_WITH_TERMINAL_ERROR", &failed).await;
+    window
+        .comes_to(
+            "shows the end",
+            "return document.querySelector('.pill').textContent == arguments[0]",
+            "Completed",
+        )
+        .await;
+    assert_eq!(harm(&window).await, [""; 0]);
+    let read = bones(&window.ask::<String>(READ, &[]).await);
+    let lost: Vec<_> = attempts.iter().filter(|attempt| !read.contains(&bones(attempt))).collect();
+    assert!(lost.is_empty(), "not to be read on the page: {lost:#?}");
+}
