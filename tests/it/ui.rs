@@ -124,7 +124,7 @@ async fn pages_carry_the_headers_that_keep_hostile_text_harmless() {
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(
             (page.header("x-content-type-options"), page.header("referrer-policy")),
-            ("nosniff", "no-referrer")
+            ("nosniff", "same-origin")
         );
         let (inline, ours) =
             (page.html.matches("<script").count(), page.html.matches("<script src=\"/assets/").count());
