@@ -106,3 +106,70 @@ pub async fn gauges(db: &impl GenericClient) -> Result<Vec<Gauges>, Error> {
     };
     Ok(db.query(&gauges, &[]).await?.iter().map(one).collect())
 }
+
+/// A queue, and whether it is paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// Its id.
+    pub id: i32,
+    /// Its name.
+    pub name: String,
+    /// Its domain, empty for none.
+    pub domain: String,
+    /// Who paused it, since when and why.
+    pub pause: Option<Pause>,
+}
+
+/// Why nothing of a queue is handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who wanted it.
+    pub by: String,
+    /// Why, if that was said.
+    pub reason: Option<String>,
+}
+
+fn pause(row: &Row) -> Option<Pause> {
+    Some(Pause {
+        at: row.get::<_, Option<Timestamp>>("paused_at")?,
+        by: row.get::<_, Option<String>>("paused_by").unwrap_or_default(),
+        reason: row.get("pause_reason"),
+    })
+}
+
+async fn find(
+    db: &impl GenericClient,
+    id: Option<i32>,
+    name: Option<&str>,
+    domain: &str,
+) -> Result<Option<Queue>, Error> {
+    let get = db.prepare_cached(include_str!("../../../sql/queues/get.sql")).await?;
+    let row = db.query_opt(&get, &[&id, &name, &domain]).await?;
+    Ok(row.map(|row| Queue {
+        id: row.get("id"),
+        name: row.get("name"),
+        domain: row.get("domain"),
+        pause: pause(&row),
+    }))
+}
+
+/// The queue with this id.
+///
+/// # Errors
+///
+/// [`Error::NotFound`]
+pub async fn get(db: &impl GenericClient, id: i32) -> Result<Queue, Error> {
+    find(db, Some(id), None, "").await?.ok_or_else(|| Error::NotFound { what: "queue", id: id.to_string() })
+}
+
+/// The queue with this name and domain (empty for none).
+///
+/// # Errors
+///
+/// [`Error::NotFound`]
+pub async fn named(db: &impl GenericClient, name: &str, domain: &str) -> Result<Queue, Error> {
+    let missing = || Error::NotFound { what: "queue", id: name.to_owned() };
+    find(db, None, Some(name), domain).await?.ok_or_else(missing)
+}
