@@ -30,6 +30,7 @@ pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
 pub use queues::Switched;
+pub use wake::News;
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
 pub const MODEL_QUEUE: &str = "tenure.model";
@@ -189,7 +190,8 @@ struct Shared {
     stats: Arc<stats::Stats>,
     agents: agents::Agents,
     watched: wake::Watched,
-    news: mpsc::UnboundedSender<wake::News>,
+    echo: wake::Echo,
+    news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
     due: Notify,
@@ -258,7 +260,7 @@ impl Shared {
             self.claims.wake(*queue);
         }
         if !after.ready.is_empty() || !after.changed.is_empty() {
-            let _ = self.news.send(wake::News { queues: after.ready, changed: after.changed });
+            let _ = self.news.send(wake::Told { queues: after.ready, changed: after.changed });
         }
     }
 
@@ -315,6 +317,7 @@ impl Runtime {
             stats,
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
+            echo: wake::Echo::default(),
             news,
             calls,
             session: Session {
@@ -351,6 +354,12 @@ impl Runtime {
         &self.shared.stop
     }
 
+    /// How long the last notification of this server took through Postgres and back; `None` while there was none.
+    #[must_use]
+    pub fn notify_round_trip(&self) -> Option<Duration> {
+        self.shared.echo.last()
+    }
+
     /// Say that this server takes no new work any more, and what it counted. Gives up soon: it only informs.
     pub async fn say_draining(&self) {
         let shared = &self.shared;
@@ -361,6 +370,12 @@ impl Runtime {
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(500), said).await {
             tracing::debug!(?error, "could not say that this server drains");
         }
+    }
+
+    /// Executions that change from now on, here and on other servers.
+    #[must_use]
+    pub fn news(&self) -> News {
+        self.shared.watched.news()
     }
 
     /// End the background work. Everything that was answered is committed.
