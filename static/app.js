@@ -149,6 +149,9 @@
 
   // -- What only makes sense with a script is shown by it.
   const ready = (root) => {
+    // Forms that came with a live part get this browser's token, which no stream carries.
+    const token = $(".side input[name=token]");
+    for (const input of all("input[name=token]", root)) if (!input.value && token) input.value = token.value;
     for (const node of all("[data-copy]", root)) node.hidden = false;
     count();
   };

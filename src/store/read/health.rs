@@ -1,5 +1,7 @@
 //! How the database itself does.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 
 use super::super::{Error, GenericClient};
@@ -25,6 +27,8 @@ pub struct Health {
     pub database_bytes: i64,
     /// When Postgres was started.
     pub up_since: Timestamp,
+    /// What asking it nothing takes.
+    pub round_trip: Duration,
 }
 
 /// How the database does right now.
@@ -34,6 +38,9 @@ pub struct Health {
 /// [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn now(db: &impl GenericClient) -> Result<Health, Error> {
     let health = db.prepare_cached(include_str!("../../../sql/pages/health.sql")).await?;
+    let began = Instant::now();
+    db.batch_execute("").await?;
+    let round_trip = began.elapsed();
     let row = db.query_one(&health, &[]).await?;
     Ok(Health {
         version: row.get("version"),
@@ -45,5 +52,6 @@ pub async fn now(db: &impl GenericClient) -> Result<Health, Error> {
         table_most_dead: row.get("table_most_dead"),
         database_bytes: row.get("database_bytes"),
         up_since: row.get("up_since"),
+        round_trip,
     })
 }

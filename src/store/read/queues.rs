@@ -239,13 +239,17 @@ pub struct Standing {
     pub ready_series: Vec<i32>,
 }
 
-/// How the queues stand, longest wait first; 200 at most.
+/// How the queues stand, longest wait first; 200 at most. Takes at most two seconds.
 ///
 /// # Errors
 ///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn standing(db: &impl GenericClient, span: Span) -> Result<Vec<Standing>, Error> {
+/// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
+pub async fn standing(db: &mut impl GenericClient, span: Span) -> Result<Vec<Standing>, Error> {
     let page = db.prepare_cached(include_str!("../../../sql/pages/queues.sql")).await?;
+    let db = db.transaction().await?;
+    db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
+    let rows = db.query(&page, &[&span.secs()]).await?;
+    db.commit().await?;
     let one = |row: &Row| Standing {
         queue: Queue {
             id: row.get("id"),
@@ -271,7 +275,7 @@ pub async fn standing(db: &impl GenericClient, span: Span) -> Result<Vec<Standin
         wait_p95_secs: row.get("wait_p95_secs"),
         ready_series: row.get::<_, Option<Vec<i32>>>("ready_series").unwrap_or_default(),
     };
-    Ok(db.query(&page, &[&span.secs()]).await?.iter().map(one).collect())
+    Ok(rows.iter().map(one).collect())
 }
 
 /// One period of a queue.

@@ -68,8 +68,8 @@ fn row(standing: Standing) -> Row {
 
 /// `GET /api/queues`: how queues stand and were served over the last hour, longest wait first.
 pub async fn list(state: Data<State>) -> Result<HttpResponse, Problem> {
-    let db = state.runtime.pool().get().await?;
-    let rows = queues::standing(&db, Span::Hour).await?;
+    let mut db = state.runtime.pool().get().await?;
+    let rows = queues::standing(&mut db, Span::Hour).await?;
     Ok(reply(&rows.into_iter().map(row).collect::<Vec<_>>()))
 }
 
