@@ -92,7 +92,7 @@ pub fn chart(queue: &Queue, periods: &[Period], span: Span, viewer: &Viewer) -> 
             "Wait to start over the last {over}: 95 % within {} at the worst",
             shown::duration(most)
         ),
-        grid: grid(scale, axis_secs),
+        grid: grid(scale, |secs| axis_secs(secs, scale)),
         times,
         area: areas(&p95, scale),
         lower: lines(&p50, scale),
@@ -114,13 +114,14 @@ fn round_up(n: f64, step: f64) -> f64 {
     ((n / step).ceil() * step).max(step)
 }
 
-fn axis_secs(secs: f64) -> String {
-    match secs {
-        0.0 => "0".to_owned(),
-        s if s < 1.0 => format!("{:.0}ms", s * 1000.0),
-        s if s < 90.0 => format!("{s:.1}s"),
-        s if s < 5400.0 => format!("{:.0}m", s / 60.0),
-        s => format!("{:.1}h", s / 3600.0),
+/// A number of seconds beside an axis that ends at `most`.
+fn axis_secs(secs: f64, most: f64) -> String {
+    match most {
+        _ if secs == 0.0 => "0".to_owned(),
+        m if m < 1.0 => format!("{:.0}ms", secs * 1000.0),
+        m if m < 90.0 => format!("{secs:.1}s"),
+        m if m < 5400.0 => format!("{:.0}m", secs / 60.0),
+        _ => format!("{:.1}h", secs / 3600.0),
     }
 }
 

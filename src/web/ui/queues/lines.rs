@@ -117,9 +117,9 @@ pub fn stats(seen: &Seen) -> Vec<Stat> {
     let paused: i64 = queues.iter().filter(|q| q.state == "paused").map(|q| q.ready).sum();
     let more = match (starving, paused) {
         (0, 0) => format!("in {}", shown::many(count(queues, |q| q.ready > 0), "queue")),
-        (0, paused) => format!("{} in paused queues", counted(paused)),
-        (starving, 0) => format!("{} have no worker", counted(starving)),
-        (starving, paused) => format!("{} have no worker, {} are paused", counted(starving), counted(paused)),
+        (0, paused) => format!("{} paused", counted(paused)),
+        (starving, 0) => format!("{} unserved", counted(starving)),
+        (starving, paused) => format!("{} unserved, {} paused", counted(starving), counted(paused)),
     };
     let slowest = queues
         .iter()
@@ -171,7 +171,7 @@ pub fn stats(seen: &Seen) -> Vec<Stat> {
             value: health.dead_share.map_or_else(|| "–".to_owned(), percent),
             unit: "dead",
             more: format!(
-                "{}, oldest transaction {}",
+                "{}, oldest tx {}",
                 shown::many(health.lock_waits, "lock wait"),
                 shown::duration(health.oldest_transaction_secs)
             ),
@@ -188,16 +188,13 @@ fn round_trip(secs: f64) -> String {
 }
 
 /// The command that brings somebody who takes a queue's work; `None` where only the program of its runs can.
-fn command(row: &Standing, viewer: &Viewer) -> Option<String> {
+fn command(row: &Standing, server: &str) -> Option<String> {
     let queue = &row.queue;
     if queue.name == MODEL_QUEUE {
         return Some("tenure serve".to_owned());
     }
     let name = shell(&queue.name);
-    queue
-        .domain
-        .is_empty()
-        .then(|| format!("tenure worker --queue {name}{} -- COMMAND", viewer.server_flag()))
+    queue.domain.is_empty().then(|| format!("tenure worker --queue {name}{server} -- COMMAND"))
 }
 
 /// The card of what nobody is there for.
@@ -216,7 +213,8 @@ pub fn starving(queues: &[Standing], viewer: &Viewer) -> Option<Starving> {
         1 => "and one more queue".to_owned(),
         n => format!("and {n} more queues"),
     };
-    let commands: Vec<_> = starved.iter().filter_map(|q| command(q, viewer)).take(NAMED).collect();
+    let commands: Vec<_> =
+        starved.iter().filter_map(|q| command(q, &viewer.server_flag())).take(NAMED).collect();
     Some(Starving {
         what,
         queues: starved.iter().take(NAMED).map(|q| labelled(q)).collect(),
@@ -262,7 +260,7 @@ pub fn line(row: &Standing, seen: &Seen, wanted: &Wanted, viewer: &Viewer) -> Li
         p95: row.wait_p95_secs.map(shown::duration).unwrap_or_default(),
         leased: if is_alarm { "none".to_owned() } else { shown::count(row.leased) },
         workers: if is_alarm {
-            command(row, viewer).map(|command| format!("start one: {command}")).unwrap_or_default()
+            command(row, "").map(|command| format!("start one: {command}")).unwrap_or_default()
         } else {
             let word = if queue.name == MODEL_QUEUE { "server" } else { "worker" };
             shown::many(row.live_workers, word)
