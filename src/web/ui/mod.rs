@@ -10,6 +10,7 @@ mod execution;
 mod executions;
 mod kit;
 mod payload;
+mod queues;
 mod raw;
 mod shown;
 mod timeline;
@@ -46,7 +47,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(pages("/executions").route(read().to(executions::list)))
         .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
-        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)));
+        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)))
+        .service(pages("/queues").route(read().to(queues::show)))
+        .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
 
 /// A page under its own address and under those that name another format.
