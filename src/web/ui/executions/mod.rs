@@ -10,6 +10,8 @@ use askama::Template;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub mod query;
+
 use super::{page, shown, timeline};
 use crate::engine::Status;
 use crate::id::ExecutionId;
