@@ -51,13 +51,17 @@ pub struct State {
     pub runtime: Runtime,
     /// What the edge was told at its start.
     pub config: Config,
+    /// Pages that somebody has open.
+    live: ui::Live,
+    /// The numbers above the list of executions.
+    summary: ui::Summary,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config }
+        Self { runtime, config, live: ui::Live::default(), summary: ui::Summary::default() }
     }
 }
 

@@ -107,6 +107,32 @@ impl Filter {
         self.0.iter().map(|(negated, condition)| condition.sql(*negated)).collect()
     }
 
+    /// The statement that shows a page of the list in psql.
+    #[must_use]
+    pub fn statement(&self, place: Place, limit: usize) -> String {
+        let mut conditions = self.sql();
+        match place {
+            Place::Newest => {}
+            Place::Before(id) => conditions.push(format!("e.id < '{id}'")),
+            Place::After(id) => conditions.push(format!("e.id > '{id}'")),
+        }
+        let wheres = match conditions.join("\n   and ") {
+            all if all.is_empty() => all,
+            all => format!("\n where {all}"),
+        };
+        let page = |order| {
+            format!(
+                "select e.id, e.agent, e.status, e.started_at, e.duration, e.turn,\n       \
+                 e.prompt_tokens + e.completion_tokens as tokens, e.prompt, e.result\n  \
+                 from tenure.execution e{wheres}\n order by e.id{order}\n limit {limit}"
+            )
+        };
+        match place {
+            Place::After(_) => format!("select * from (\n{}) page\n order by id desc;", page("")),
+            _ => format!("{};", page(" desc")),
+        }
+    }
+
     fn positive(&self) -> impl Iterator<Item = &Condition> {
         self.0.iter().filter(|(negated, _)| !negated).map(|(_, condition)| condition)
     }
@@ -193,7 +219,8 @@ pub async fn search(
     if search.is_newer {
         ids.reverse();
     }
-    let at = ExecutionId::from_u128(if search.is_newer { search.range.0 } else { search.range.1 });
+    let at = if search.is_newer { search.range.0.saturating_sub(1) } else { search.range.1 };
+    let at = ExecutionId::from_u128(at);
     let stopped = (!search.is_done).then_some(Stopped { looked: search.looked, at, skipped: search.skipped });
     Ok(Found { ids, has_more, stopped })
 }

@@ -1,319 +1,269 @@
 //! The list of executions: newest first, its whole state in the address.
 
-use std::collections::HashMap;
+mod asked;
+mod bar;
+pub mod bulk;
+mod line;
+mod query;
+mod summary;
+pub mod views;
 
-use actix_web::HttpRequest;
-use actix_web::HttpResponse;
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-pub mod query;
-
-use super::{page, shown, timeline};
-use crate::engine::Status;
+use super::kit::live::{self, Follow};
+use super::kit::{Base, Cell, Copies, Format, Report, Statement, Viewer, form};
+use super::{drawn, page, shown};
 use crate::id::ExecutionId;
-use crate::json;
-use crate::store::{self, read::pages};
+use crate::store::read::list::{self, Condition, Found, Moment, Place, Stopped};
+use crate::store::read::{list::views as kept, pages};
 use crate::web::{Problem, State};
+use asked::{Asked, EXPORT, Wanted};
+use bar::{Chip, Menu, Tab};
+use line::Line;
+pub use summary::Summary;
+use summary::{Histogram, Tile};
 
-/// Lines of a page.
-const PAGE: usize = 50;
 /// Attempts whose time a line shows.
 const SHAPE: usize = 60;
-/// What can be filtered for.
-const STATUSES: [Status; 6] = [
-    Status::Running,
-    Status::Paused,
-    Status::Completed,
-    Status::Failed,
-    Status::Terminated,
-    Status::TimedOut,
-];
-
-/// What the address says.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
-pub struct Wanted {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    status: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    agent: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    q: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    before: String,
-}
-
-impl Wanted {
-    fn is_filtered(&self) -> bool {
-        !(self.status.is_empty() && self.agent.is_empty() && self.q.is_empty())
-    }
-
-    /// The address of the page that shows this.
-    fn address(&self) -> String {
-        let query = serde_urlencoded::to_string(self).unwrap_or_default();
-        if query.is_empty() { "/executions".to_owned() } else { format!("/executions?{query}") }
-    }
-
-    fn filter(&self) -> Result<pages::Filter, Problem> {
-        let q = given(&self.q);
-        let id = q.as_deref().and_then(|q| q.parse().ok());
-        Ok(pages::Filter {
-            status: given(&self.status).map(|s| status(&s)).transpose()?,
-            agent: given(&self.agent).map(Into::into),
-            id,
-            text: q.filter(|_| id.is_none()).map(Into::into),
-            before: given(&self.before).map(|b| cursor(&b)).transpose()?,
-        })
-    }
-}
-
-/// What was asked for, as it would be stored; `None` when nothing was.
-fn given(text: &str) -> Option<std::borrow::Cow<'_, str>> {
-    Some(text.trim()).filter(|t| !t.is_empty()).map(json::storable_text)
-}
-
-fn status(word: &str) -> Result<Status, Problem> {
-    STATUSES.into_iter().find(|s| s.name().eq_ignore_ascii_case(word)).ok_or_else(|| {
-        let known = STATUSES.map(Status::name).join(", ");
-        Problem::new(400, format!("there is no status '{word}'; there are {known}"))
-    })
-}
-
-fn cursor(text: &str) -> Result<ExecutionId, Problem> {
-    let broken =
-        |_| Problem::new(400, format!("before='{text}' is no execution's id; begin at /executions again"));
-    text.parse().map_err(broken)
-}
+/// How long a page is looked for, and an export.
+const PATIENCE: Duration = Duration::from_secs(2);
+const EXPORT_PATIENCE: Duration = Duration::from_secs(20);
+/// Newer executions are counted up to this, for so long.
+const NEWER: usize = 99;
+const NEWER_PATIENCE: Duration = Duration::from_millis(100);
 
 /// `templates/executions.html`
 #[derive(Template)]
 #[template(path = "executions.html")]
 struct ExecutionsPage {
-    /// What was asked for, as a page can hold it.
-    wanted: Wanted,
+    base: Base,
+    tiles: Vec<Tile>,
+    histogram: Histogram,
     tabs: Vec<Tab>,
-    agents: Vec<String>,
+    /// The saved view that is shown.
+    view: Option<i64>,
+    chips: Vec<Chip>,
+    menus: [Menu; 3],
+    /// The filter as forms carry it.
+    q: String,
+    /// What could not be read of it.
+    broken: String,
+    complaint: Option<String>,
+    can_be_kept: bool,
     lines: Vec<Line>,
+    is_first: bool,
     is_filtered: bool,
-    newest: Option<String>,
+    /// What an action just did.
+    did: Option<String>,
+    /// Where this page is, for forms that come back.
+    back: String,
+    fresh: Option<String>,
+    newest: String,
+    newer: Option<String>,
     older: Option<String>,
-    too_slow: bool,
-    as_of: String,
-    server: Option<String>,
-    sql: String,
-}
-
-struct Tab {
-    word: &'static str,
-    address: String,
-    is_current: bool,
-}
-
-struct Line {
-    id: ExecutionId,
-    mark: shown::Mark,
-    title: String,
-    agent: String,
-    version: i32,
-    now: String,
-    more: String,
-    shape: Vec<timeline::Bar>,
-    took: String,
-    turns: String,
-    tokens: String,
-    started: String,
-    started_at: Timestamp,
-    stamp: String,
+    stopped: Option<String>,
+    limit: usize,
+    export: [(&'static str, String); 2],
+    copies: Copies,
+    statements: Vec<Statement>,
+    server: String,
 }
 
 /// `GET /executions`
 pub async fn list(
     state: Data<State>,
     wanted: Query<Wanted>,
+    viewer: Viewer,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted.into_inner();
-    let filter = wanted.filter()?;
+    let asked = Asked::read(&wanted, &viewer)?;
+    if !wanted.more.is_empty() {
+        return Ok(form::see(&asked.address()));
+    }
+    let complaint = asked.query.complaint();
+    match (viewer.format, complaint) {
+        (Format::Live, _) => {
+            let draw = move |state, viewer| {
+                let asked = asked.clone();
+                async move { drawn(&read(&state, &asked, "", &viewer).await?) }
+            };
+            Ok(live::answer(&state, &request, viewer, Follow::Executions, draw))
+        }
+        (Format::Html, complaint) => {
+            let status = complaint.map_or(StatusCode::OK, |_| StatusCode::BAD_REQUEST);
+            page(status, &viewer, &read(&state, &asked, &wanted.did, &viewer).await?)
+        }
+        (_, Some(complaint)) => Err(Problem::new(400, complaint)),
+        (_, None) => report(&state, &asked, &viewer).await?.answer(&viewer),
+    }
+}
+
+/// The ids of the page.
+async fn find(state: &State, asked: &Asked, viewer: &Viewer) -> Result<Found, Problem> {
+    if let Some(ids) = &asked.rows {
+        return Ok(Found { ids: ids.clone(), has_more: false, stopped: None });
+    }
     let mut db = state.runtime.pool().get().await?;
-    let (mut found, too_slow) = match pages::list(&mut db, &filter, PAGE + 1).await {
-        Ok(found) => (found, false),
-        Err(store::Error::Postgres(e))
-            if e.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) =>
-        {
-            (vec![], true)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let has_more = found.len() > PAGE;
-    found.truncate(PAGE);
-    let ids: Vec<_> = found.iter().map(|l| l.id).collect();
-    let shapes = pages::shapes(&db, &ids, SHAPE).await?;
+    let patience = if viewer.format == Format::Csv { EXPORT_PATIENCE } else { PATIENCE };
+    let filter = asked.query.filter();
+    Ok(list::search(&mut db, &filter, asked.place, asked.limit, (viewer.now, patience)).await?)
+}
+
+async fn read(state: &State, asked: &Asked, did: &str, viewer: &Viewer) -> Result<ExecutionsPage, Problem> {
+    let found = find(state, asked, viewer).await?;
+    let mut db = state.runtime.pool().get().await?;
+    let read = pages::lines(&db, &found.ids).await?;
+    let shapes = pages::shapes(&db, &found.ids, SHAPE).await?;
     let agents = pages::agents(&db).await?;
-    drop(db);
-    let older = found
-        .last()
-        .filter(|_| has_more)
-        .map(|last| Wanted { before: last.id.to_string(), ..wanted.clone() });
-    let now = Timestamp::now();
-    page(
-        StatusCode::OK,
-        &ExecutionsPage {
-            tabs: tabs(&wanted),
-            agents: agents.iter().map(|a| shown::text(a)).collect(),
-            lines: lines(&found, shapes, now),
-            is_filtered: wanted.is_filtered(),
-            newest: (!wanted.before.is_empty())
-                .then(|| Wanted { before: String::new(), ..wanted.clone() }.address()),
-            older: older.map(|w| w.address()),
-            too_slow,
-            as_of: shown::clock(now),
-            server: server(&request),
-            sql: sql(&filter),
-            wanted: Wanted {
-                agent: wanted.agent.replace('\0', "\u{2400}"),
-                q: wanted.q.replace('\0', "\u{2400}"),
-                ..wanted
-            },
-        },
-    )
-}
-
-fn tabs(wanted: &Wanted) -> Vec<Tab> {
-    let tab = |status: &str, word| Tab {
-        word,
-        address: Wanted { status: status.to_owned(), before: String::new(), ..wanted.clone() }.address(),
-        is_current: wanted.status.trim().eq_ignore_ascii_case(status),
+    let views = kept::list(&db).await?;
+    let fresh = match (asked.place, &asked.rows) {
+        (Place::Newest, Some(rows)) => {
+            let place = rows.first().map_or(Place::Newest, |id| Place::After(*id));
+            let filter = asked.query.filter();
+            let newer = list::search(&mut db, &filter, place, NEWER, (viewer.now, NEWER_PATIENCE)).await?;
+            newer_ones(newer.ids.len(), newer.has_more)
+        }
+        _ => None,
     };
-    let named = STATUSES.map(|s| tab(s.name(), shown::status(s, None).word));
-    std::iter::once(tab("", "All")).chain(named).collect()
+    drop(db);
+    let known = state.summary.get(&state.runtime).await;
+    let known = known.as_deref();
+    let text = asked.query.text();
+    let (newer, older) = neighbours(asked, &found);
+    let is_filtered = !asked.query.terms.is_empty();
+    let back = asked.at(asked.place).address();
+    Ok(ExecutionsPage {
+        base: Base::live(viewer, "executions", asked.followed(&found.ids)),
+        tiles: summary::tiles(known),
+        histogram: summary::histogram(known, asked, viewer),
+        tabs: bar::tabs(asked, &views, known),
+        view: views
+            .iter()
+            .find(|v| query::Query::parse(&crate::json::readable(&v.query)).text() == text)
+            .map(|v| v.id),
+        chips: bar::chips(asked),
+        menus: bar::menus(asked, &agents),
+        q: query::Query { broken: vec![], ..asked.query.clone() }.text().replace('\0', "\u{2400}"),
+        broken: asked.query.broken_text().replace('\0', "\u{2400}"),
+        complaint: asked.query.complaint().map(|c| shown::sentence(&shown::text(&c))),
+        can_be_kept: is_filtered && asked.query.broken.is_empty(),
+        lines: line::lines(&read, shapes, viewer),
+        is_first: !is_filtered && asked.query.broken.is_empty() && asked.place == Place::Newest,
+        is_filtered,
+        did: bulk::said(did),
+        fresh,
+        newest: asked.at(Place::Newest).address(),
+        newer,
+        older,
+        stopped: found.stopped.map(|s| looked(&s, found.ids.len(), viewer)),
+        limit: asked.limit,
+        export: [(("CSV"), asked.export(".csv", Some(EXPORT))), ("JSON", asked.export(".json", Some(200)))],
+        copies: copies(asked, viewer),
+        statements: vec![Statement::new("", asked.query.filter().statement(asked.place, asked.limit))],
+        server: viewer.server_flag(),
+        back,
+    })
 }
 
-fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, now: Timestamp) -> Vec<Line> {
-    let mut steps: HashMap<ExecutionId, Vec<pages::Step>> = HashMap::new();
-    for step in shapes {
-        steps.entry(step.execution).or_default().push(step);
-    }
-    found.iter().map(|l| line(l, steps.get(&l.id).map_or(&[], Vec::as_slice), now)).collect()
-}
-
-fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp) -> Line {
-    let until = line.ended_at.unwrap_or(now);
-    let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
-    let (what, more) = now_and_more(line, steps);
-    Line {
-        id: line.id,
-        mark: shown::status(line.status, line.waits.as_ref().map(|w| w.code.as_str())),
-        title: title.unwrap_or_else(|| "(no prompt)".to_owned()),
-        agent: shown::excerpt(&line.agent, 80),
-        version: line.version,
-        now: what,
-        more,
-        shape: timeline::shape(steps, line.started_at, until),
-        took: shown::duration(shown::secs(line.started_at, until)),
-        turns: shown::many(line.turn.into(), "turn"),
-        tokens: shown::count(line.tokens),
-        started: shown::at(line.started_at, now),
-        started_at: line.started_at,
-        stamp: shown::stamp(line.started_at),
-    }
-}
-
-/// What it waits for, or what came of it, in two lines.
-fn now_and_more(line: &pages::Line, steps: &[pages::Step]) -> (String, String) {
-    if let Some(wait) = &line.waits {
-        return shown::wait(wait);
-    }
-    let lost = i64::try_from(steps.iter().filter(|s| s.status == "lost").count()).unwrap_or(0);
-    let survived =
-        if lost == 0 { String::new() } else { format!("survived {}", shown::many(lost, "lost worker")) };
-    let reason = line.reason.as_deref().map(|r| shown::sentence(&shown::excerpt(r, 240)));
-    let result = line.result.as_deref().map(|r| shown::excerpt(r, 240)).filter(|r| !r.is_empty());
-    match (line.status, reason, result) {
-        (Status::Completed, reason, Some(result)) => (
-            result,
-            [survived, reason.unwrap_or_default()]
-                .iter()
-                .filter(|s| !s.is_empty())
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(" · "),
-        ),
-        (Status::Completed, reason, None) => (reason.unwrap_or_else(|| "No result".to_owned()), survived),
-        (Status::Running, ..) => (format!("Turn {}", line.turn), survived),
-        (_, reason, result) => {
-            (reason.unwrap_or_else(|| "No reason given".to_owned()), result.unwrap_or(survived))
+/// Addresses of the pages before and behind this one, where there may be something.
+fn neighbours(asked: &Asked, found: &Found) -> (Option<String>, Option<String>) {
+    let (first, last) = (found.ids.first().copied(), found.ids.last().copied());
+    let goes_on = found.stopped.map(|s| s.at);
+    let at =
+        |place: fn(ExecutionId) -> Place, id: Option<ExecutionId>| id.map(|id| asked.at(place(id)).address());
+    match asked.place {
+        Place::After(from) => {
+            let newer = if found.has_more { first } else { goes_on };
+            (at(Place::After, newer), at(Place::Before, Some(last.unwrap_or(from))))
+        }
+        place => {
+            let older = if found.has_more { last } else { goes_on };
+            let newer = match place {
+                Place::Before(from) => Some(first.unwrap_or(from)),
+                _ => None,
+            };
+            (at(Place::After, newer), at(Place::Before, older))
         }
     }
 }
 
-/// The `--server` that the command line needs to reach this server; `None` when it finds it by itself.
-fn server(request: &HttpRequest) -> Option<String> {
-    let info = request.connection_info();
-    let (scheme, host) = (info.scheme(), info.host());
-    let is_usual = scheme == "http" && matches!(host, "localhost:6767" | "127.0.0.1:6767");
-    let is_plain =
-        host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'));
-    (!is_usual && is_plain).then(|| format!("{scheme}://{host}"))
+fn newer_ones(many: usize, is_more: bool) -> Option<String> {
+    match many {
+        0 => None,
+        1 => Some("1 newer execution. Show it".to_owned()),
+        n => Some(format!("{n}{} newer executions. Show them", if is_more { "+" } else { "" })),
+    }
 }
 
-/// The statement that shows this list in psql.
-fn sql(filter: &pages::Filter) -> String {
-    let mut conditions = vec![];
-    if let Some(status) = filter.status {
-        conditions.push(format!("status = {}", shown::literal(status.name())));
-    }
-    if let Some(agent) = &filter.agent {
-        conditions.push(format!("agent = {}", shown::literal(&shown::text(agent))));
-    }
-    if let Some(id) = filter.id {
-        conditions.push(format!("id = '{id}'"));
-    }
-    if let Some(text) = &filter.text {
-        let text = shown::literal(&shown::text(text).to_lowercase());
-        conditions.push(format!(
-            "strpos(lower(concat_ws(' ', prompt, result, input, output, session_id, start_key)), {text}) > 0"
-        ));
-    }
-    if let Some(before) = filter.before {
-        conditions.push(format!("id < '{before}'"));
-    }
-    let wheres = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!("\n where {}", conditions.join("\n   and "))
+/// How far a search got, in a sentence.
+fn looked(stopped: &Stopped, found: usize, viewer: &Viewer) -> String {
+    let back = viewer.zone.full(stopped.at.time());
+    let skipped = match stopped.skipped {
+        0 => String::new(),
+        n => format!(" {n} of them too large to be read in time."),
     };
-    format!(
-        "select id, agent, status, started_at, duration, turn, prompt_tokens + completion_tokens as tokens, prompt, result\n  \
-         from tenure.execution{wheres}\n order by id desc\n limit {PAGE};"
-    )
+    let found = if found == 0 { "Nothing was found so far." } else { "This is what was found so far." };
+    format!("Looked through {} executions back to {back}.{skipped} {found}", stopped.looked)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_keeps_the_filter() {
-        let wanted = Wanted { status: "failed".into(), q: "a&b=c".into(), ..Wanted::default() };
-        assert_eq!(wanted.address(), "/executions?status=failed&q=a%26b%3Dc");
-        assert_eq!(Wanted::default().address(), "/executions");
+/// The list for programs. An export is read in parts, and says in its last line when there is more.
+async fn report(state: &State, asked: &Asked, viewer: &Viewer) -> Result<Report, Problem> {
+    const PART: usize = 500;
+    let found = find(state, asked, viewer).await?;
+    let mut read = vec![];
+    for ids in found.ids.chunks(PART) {
+        let db = state.runtime.pool().get().await?;
+        read.extend(pages::lines(&db, ids).await?);
     }
-
-    #[test]
-    fn a_broken_filter_says_what_would_be_right() {
-        let wrong = |wanted: Wanted| wanted.filter().unwrap_err().to_string();
-        let status = wrong(Wanted { status: "gone".into(), ..Wanted::default() });
-        assert!(status.contains("'gone'") && status.contains("timed_out"), "{status}");
-        assert!(wrong(Wanted { before: "1".into(), ..Wanted::default() }).contains("before='1'"));
+    let mut sheet = line::sheet(&read, viewer.now);
+    let next = neighbours(asked, &found).1.filter(|_| found.has_more || found.stopped.is_some());
+    let notes: Vec<_> = found.stopped.map(|s| looked(&s, found.ids.len(), viewer)).into_iter().collect();
+    if let (Format::Csv, Some(next)) = (viewer.format, &next) {
+        let why = notes
+            .first()
+            .cloned()
+            .unwrap_or_else(|| format!("These are {} executions; there are more.", read.len()));
+        let next = next.replacen("/executions", "/executions.csv", 1);
+        let mut last = vec![Cell::None; sheet.columns.len()];
+        last[0] = Cell::Text(format!("{why} Go on: {}{next}", viewer.origin));
+        sheet.rows.push(last);
     }
+    Ok(Report { notes, next, ..Report::list(sheet) })
+}
 
-    #[test]
-    fn an_id_is_looked_for_as_an_id() {
-        let id = "01a1fcfa-538f-71c9-afdc-37c6bf8c69cf";
-        let filter = Wanted { q: format!(" {id} "), ..Wanted::default() }.filter().unwrap();
-        assert_eq!((filter.id.map(|i| i.to_string()).as_deref(), filter.text), (Some(id), None));
+/// The list as other tools ask for it.
+fn copies(asked: &Asked, viewer: &Viewer) -> Copies {
+    let copies = Copies::curl(viewer, true);
+    let copies = match command(asked) {
+        Some(command) => copies.and("command line", format!("{command}{}", viewer.server_flag())),
+        None => copies,
+    };
+    copies.and("SQL", asked.query.filter().statement(asked.place, asked.limit))
+}
+
+/// The command line that shows the same, where one can.
+fn command(asked: &Asked) -> Option<String> {
+    let mut command = "tenure agent execution".to_owned();
+    for term in asked.query.terms.iter().filter(|_| asked.query.broken.is_empty()) {
+        let flag = match &term.condition {
+            _ if term.negated => return None,
+            Condition::Agent(names) if names.len() == 1 => {
+                format!(" --name {}", super::kit::base::shell(&names[0]))
+            }
+            Condition::Status(statuses) if statuses.len() == 1 => {
+                format!(" --status {}", statuses[0].name().to_ascii_uppercase())
+            }
+            Condition::Since(Moment::Ago(_)) => format!(" --since {}", asked.query.value("since")?),
+            _ => return None,
+        };
+        command.push_str(&flag);
     }
+    (asked.place == Place::Newest && asked.query.broken.is_empty())
+        .then(|| format!("{command} --limit {}", asked.limit))
 }

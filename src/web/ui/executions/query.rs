@@ -5,7 +5,7 @@
 //!   token = [-] name ":" value        name from NAMES; a "-" before the name or a "!" before the value turns it round
 //!         | [-] word                  said by anybody in the run
 //!   value = item ("," item)*          any of them, where a list makes sense
-//!   item  = bare | '"' … '"'          \" and \\ inside quotes
+//!   item  = bare | '"' … '"'          quotes count where an item begins; \" and \\ inside
 //! ```
 //!
 //! [`Query::parse`] never gives up: what it can't read stays as text beside what it can. [`Query::text`] is the one way
@@ -87,7 +87,7 @@ impl Query {
         }
         let mut rest = text.trim_start();
         while !rest.is_empty() {
-            let (token, behind) = token(rest);
+            let (token, behind) = first(rest);
             let text = &rest[..rest.len() - behind.len()];
             let read = match query.terms.len() {
                 TOKENS.. => Err(format!("a filter has at most {TOKENS} parts; leave some out")),
@@ -259,6 +259,11 @@ fn span(time: SignedDuration) -> String {
     format!("{}{unit}", millis / size)
 }
 
+/// A token with a name and one value, whatever that holds.
+pub fn token(name: &str, value: &str) -> String {
+    format!("{name}:{}", quoted(value, true))
+}
+
 /// A token in its parts.
 struct Token {
     negated: bool,
@@ -274,7 +279,7 @@ struct Item {
 }
 
 /// The first token of a text and what comes behind it.
-fn token(text: &str) -> (Result<Token, String>, &str) {
+fn first(text: &str) -> (Result<Token, String>, &str) {
     let mut rest = text;
     let mut negated = false;
     if let Some(behind) = rest.strip_prefix('-').filter(|b| b.starts_with(|c: char| !c.is_whitespace())) {
@@ -310,15 +315,18 @@ fn token(text: &str) -> (Result<Token, String>, &str) {
     (Ok(Token { negated, name, items, whole }), rest)
 }
 
-/// An item of a value and what comes behind it.
+/// An item of a value and what comes behind it. A quote counts at its beginning only.
 fn item(text: &str, is_listed: bool) -> Result<(Item, &str), String> {
     let mut found = String::new();
     let mut chars = text.char_indices();
-    let mut is_open = false;
     let is_quoted = text.starts_with('"');
+    let mut is_open = is_quoted;
+    if is_quoted {
+        chars.next();
+    }
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => is_open = !is_open,
+            '"' if is_open => is_open = false,
             '\\' if is_open => match chars.next() {
                 Some((_, c @ ('"' | '\\'))) => found.push(c),
                 Some((_, c)) => found.extend(['\\', c]),

@@ -56,7 +56,7 @@ fn every_token_has_one_way_to_be_written() {
         ("it's", "it's"),
         ("<137>", "<137>"),
         ("\"-x\"", "\"-x\""),
-        ("a\"b c\"d", "\"ab cd\""),
+        ("a\"b", "\"a\\\"b\""),
         ("-", "\"-\""),
     ] {
         assert_eq!(one(sent).text(), written, "{sent}");
