@@ -179,10 +179,10 @@ impl Filter {
         for condition in self.positive() {
             match condition {
                 Condition::Since(time) => {
-                    range.0 = range.0.max(ExecutionId::first_at(time.at(now)).as_u128())
+                    range.0 = range.0.max(ExecutionId::first_at(time.at(now)).as_u128());
                 }
                 Condition::Until(time) => {
-                    range.1 = range.1.min(ExecutionId::first_at(time.at(now)).as_u128())
+                    range.1 = range.1.min(ExecutionId::first_at(time.at(now)).as_u128());
                 }
                 _ => {}
             }

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ExecutionId;
-use crate::store::read::list::{Condition, Place};
+use crate::store::read::list::Place;
 use crate::web::Problem;
 use crate::web::ui::kit::{Format, Viewer};
 
@@ -143,11 +143,6 @@ impl Asked {
 pub fn address(wanted: &Wanted) -> String {
     let query = serde_urlencoded::to_string(wanted).unwrap_or_default();
     if query.is_empty() { "/executions".to_owned() } else { format!("/executions?{query}") }
-}
-
-/// The address of the list with only this condition.
-pub fn only(condition: Condition) -> String {
-    Asked::of(Query::default().with(condition)).address()
 }
 
 fn cursor(name: &str, text: &str) -> Result<Option<ExecutionId>, Problem> {
