@@ -217,8 +217,8 @@ async fn what_is_wrong_in_a_filter_is_said_beside_it_and_the_rest_counts() {
     let path = format!("/executions?q={}", encoded("status:gone agent:one \"open <b>"));
     let page = open(&server, &path).await;
     assert_eq!((page.status, page.lines()), (400, vec![one.clone()]));
-    page.shows("There is no status");
-    page.shows("A quote is opened and not closed".to_lowercase().as_str());
+    page.shows("there is no status");
+    page.shows("a quote is opened and not closed");
     assert_eq!(page.between("name=\"more\" value=\"", "\""), "status:gone \"open <b>");
     assert_eq!(page.between("name=\"q\" value=\"", "\""), "agent:one");
     for (path, status, said) in [
@@ -230,7 +230,7 @@ async fn what_is_wrong_in_a_filter_is_said_beside_it_and_the_rest_counts() {
         ("/executions?after=%00".to_owned(), 400, "begin at /executions again"),
         ("/executions?before=nobody".to_owned(), 400, "begin at /executions again"),
         (format!("/executions?before={one}&after={one}"), 400, "not both"),
-        ("/executions?rows=x".to_owned(), 400, "rows="),
+        ("/executions?rows=x".to_owned(), 400, "names the lines of an open page"),
         ("/executions?status=gone".to_owned(), 400, "timed_out"),
     ] {
         let answer = server.get(&path).await;
@@ -281,7 +281,8 @@ async fn an_open_page_follows_its_own_lines_and_counts_newer_ones() {
     let db = TestDb::new().await;
     let server = Server::start(&db).await;
     let model = script(&[calls(["lookup"]), says("Done.")]);
-    let start = || server.start_run(&agent("librarian", &model, tools(["lookup"])), "When?");
+    let librarian = agent("librarian", &model, tools(["lookup"]));
+    let start = || server.start_run(&librarian, "When?");
     let first = start().await;
     let page = open(&server, "/executions?q=status%3Arunning").await;
     assert_eq!(page.lines(), [first.clone()]);
@@ -320,9 +321,9 @@ async fn a_filter_is_kept_under_a_name_for_everybody() {
     let db = TestDb::new().await;
     let server = Server::start(&db).await;
     let model = script(&[says("Done.")]);
-    let run = server.start_run(&agent("my agent", &model, json!([])), "hello").await;
+    let run = server.start_run(&agent("my-agent", &model, json!([])), "hello").await;
     server.until(&run, "COMPLETED").await;
-    let q = "agent:\"my agent\" since:7d";
+    let q = "agent:my-agent since:7d";
     let page = open(&server, &format!("/executions?q={}", encoded(q))).await;
     page.shows("Save this view");
     let evil = "<script>alert(1)</script>'\"\u{0}";

@@ -3,6 +3,8 @@
 //! The conditions are the one place where SQL is put together from parts: the list that is shown and the statement that
 //! is printed beside it have to be the same, so both are made of [`Condition::sql`], over `tenure.execution` as `e`.
 
+use std::fmt::Write as _;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::Status;
@@ -259,9 +261,25 @@ fn literals(texts: &[String]) -> Vec<String> {
     texts.iter().map(|text| literal(text)).collect()
 }
 
-/// A text as a literal, in the form in which it would be stored.
+/// A text as a literal, in the form in which it would be stored. What no terminal shows is written as an escape.
 fn literal(text: &str) -> String {
-    format!("'{}'", json::storable_text(text).replace('\'', "''"))
+    let stored = json::storable_text(text).replace('\'', "''");
+    let is_hidden = |c: char| c.is_control() || c >= '\u{100000}';
+    if !stored.contains(is_hidden) {
+        return format!("'{stored}'");
+    }
+    let mut out = String::from("U&'");
+    for c in stored.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            c if is_hidden(c) => {
+                let _ = write!(out, "\\+{:06X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('\'');
+    out
 }
 
 fn interval(time: SignedDuration) -> String {
@@ -286,6 +304,7 @@ mod tests {
             assert!(sql.contains("'x'' or ''''=''\u{100000}\\"), "{sql}");
             assert_eq!(sql.matches('\'').count() % 2, 0, "{sql}");
         }
+        assert_eq!(literal("it's 100%\\"), "'it''s 100%\\'");
     }
 
     #[test]
