@@ -6,3 +6,4 @@ pub mod executions;
 pub mod messages;
 pub mod pages;
 pub mod queues;
+pub mod run;
