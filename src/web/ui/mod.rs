@@ -8,6 +8,7 @@ mod assets;
 mod conversation;
 mod execution;
 mod executions;
+mod markdown;
 mod payload;
 mod raw;
 mod shown;
