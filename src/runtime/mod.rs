@@ -27,6 +27,7 @@ use crate::store;
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
+pub use wake::News;
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
 pub const MODEL_QUEUE: &str = "tenure.model";
@@ -185,7 +186,7 @@ struct Shared {
     claims: Arc<claims::Claims>,
     agents: agents::Agents,
     watched: wake::Watched,
-    news: mpsc::UnboundedSender<wake::News>,
+    news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
     due: Notify,
@@ -251,7 +252,7 @@ impl Shared {
             self.claims.wake(*queue);
         }
         if !after.ready.is_empty() || !after.changed.is_empty() {
-            let _ = self.news.send(wake::News { queues: after.ready, changed: after.changed });
+            let _ = self.news.send(wake::Told { queues: after.ready, changed: after.changed });
         }
     }
 
@@ -327,6 +328,12 @@ impl Runtime {
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         &self.shared.stop
+    }
+
+    /// Executions that change from now on, here and on other servers.
+    #[must_use]
+    pub fn news(&self) -> News {
+        self.shared.watched.news()
     }
 
     /// End the background work. Everything that was answered is committed.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_postgres::AsyncMessage;
 
 use super::Shared;
@@ -23,17 +23,40 @@ const PAYLOAD: usize = 7900;
 /// An execution that nobody watched this long is forgotten.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// News for other servers.
+/// What other servers are told.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct Told {
     pub queues: Vec<i32>,
     pub changed: Vec<(ExecutionId, i32)>,
 }
 
 /// Executions that somebody watches, with the newest event known of each.
-#[derive(Default)]
 pub(super) struct Watched {
     map: Mutex<HashMap<ExecutionId, (watch::Sender<i32>, Instant)>>,
+    all: broadcast::Sender<(ExecutionId, i32)>,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { map: Mutex::default(), all: broadcast::Sender::new(1024) }
+    }
+}
+
+/// Executions that change, as this server hears of it. Hearing of one late or never is possible; the tables are the truth.
+pub struct News(broadcast::Receiver<(ExecutionId, i32)>);
+
+impl News {
+    /// The next one with its newest event; `None` when there were too many to name them.
+    pub async fn next(&mut self) -> Option<(ExecutionId, i32)> {
+        match self.0.recv().await {
+            Ok(one) => Some(one),
+            Err(broadcast::error::RecvError::Lagged(_)) => {
+                self.0 = self.0.resubscribe();
+                None
+            }
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
 }
 
 impl Watched {
@@ -41,8 +64,18 @@ impl Watched {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Everything that changes from now on.
+    pub fn news(&self) -> News {
+        News(self.all.subscribe())
+    }
+
     /// There are events up to `seq`.
     pub fn publish(&self, id: ExecutionId, seq: i32) {
+        let _ = self.all.send((id, seq));
+        self.known(id, seq);
+    }
+
+    fn known(&self, id: ExecutionId, seq: i32) {
         if let Some((sender, _)) = self.map().get(&id) {
             sender.send_if_modified(|known| {
                 let newer = seq > *known;
@@ -80,20 +113,20 @@ impl Watched {
 
     async fn refresh_these(&self, pool: &Pool, ids: &[ExecutionId]) -> Result<(), store::Error> {
         for (id, seq) in store::queue::newest(&pool.get().await?, ids).await? {
-            self.publish(id, seq);
+            self.known(id, seq);
         }
         Ok(())
     }
 }
 
 /// Tell other servers what was committed here.
-pub(super) async fn tell(shared: Arc<Shared>, mut news: mpsc::UnboundedReceiver<News>) {
+pub(super) async fn tell(shared: Arc<Shared>, mut news: mpsc::UnboundedReceiver<Told>) {
     let mut gathered = vec![];
     while news.recv_many(&mut gathered, 10_000).await > 0 {
         let mut words = BTreeSet::new();
-        for news in gathered.drain(..) {
-            words.extend(news.queues.iter().map(|q| format!("q{q}")));
-            words.extend(news.changed.iter().map(|(id, seq)| format!("e{id}:{seq}")));
+        for told in gathered.drain(..) {
+            words.extend(told.queues.iter().map(|q| format!("q{q}")));
+            words.extend(told.changed.iter().map(|(id, seq)| format!("e{id}:{seq}")));
         }
         let mut payload = format!("s{}", shared.session.id);
         let mut payloads = vec![];

@@ -51,13 +51,15 @@ pub struct State {
     pub runtime: Runtime,
     /// What the edge was told at its start.
     pub config: Config,
+    /// Pages that somebody has open.
+    live: ui::Live,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config }
+        Self { runtime, config, live: ui::Live::default() }
     }
 }
 

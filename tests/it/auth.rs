@@ -45,7 +45,7 @@ fn sources(directory: &std::path::Path) -> String {
 /// Every path that the sources register, with something for its parameters.
 fn routes() -> BTreeSet<String> {
     let source = sources("src/web".as_ref());
-    let resource = Regex::new(r"resource\(\s*(\[[^\]]*\]|\x22[^\x22]*\x22)").unwrap();
+    let resource = Regex::new(r"\b(?:resource|pages)\(\s*(\[[^\]]*\]|\x22[^\x22]*\x22)").unwrap();
     let quoted = Regex::new(r"\x22([^\x22]*)\x22").unwrap();
     let below = Regex::new(r"at\((\x22[^\x22]+\x22)\)").unwrap();
     let mut found = BTreeSet::new();

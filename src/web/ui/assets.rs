@@ -16,6 +16,10 @@ struct Files;
 
 /// Address of the stylesheet.
 pub static CSS: LazyLock<String> = LazyLock::new(|| address("app.css"));
+/// Address of the script.
+pub static SCRIPT: LazyLock<String> = LazyLock::new(|| address("app.js"));
+/// Address of the library that changes a part of a page into another one.
+pub static MORPH: LazyLock<String> = LazyLock::new(|| address("vendor/idiomorph.min.js"));
 /// Address of the icon of a tab.
 pub static MARK: LazyLock<String> = LazyLock::new(|| address("mark.svg"));
 
@@ -37,6 +41,7 @@ pub async fn get(path: Path<(String, String)>) -> Result<HttpResponse, Problem> 
     let file = Files::get(&name).ok_or_else(|| Problem::not_found("there is no such file"))?;
     let kind = match name.rsplit_once('.') {
         Some((_, "css")) => "text/css; charset=utf-8",
+        Some((_, "js")) => "text/javascript; charset=utf-8",
         Some((_, "svg")) => "image/svg+xml",
         _ => "application/octet-stream",
     };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::payload::{self, Payload};
-use super::shown;
+use super::shown::{self, Zone};
 use crate::json::Json;
 use crate::store::read::pages::Message;
 
@@ -59,7 +59,7 @@ struct StoredCall {
 }
 
 /// What a person reads of `message`; `prompt` is what the first one stands for.
-pub fn said(message: &Message, prompt: &str) -> Said {
+pub fn said(message: &Message, prompt: &str, zone: &Zone) -> Said {
     let reply = match message.role.as_str() {
         "assistant" => reply(message),
         _ => Reply::default(),
@@ -79,7 +79,7 @@ pub fn said(message: &Message, prompt: &str) -> Said {
             "signal" => "signal",
             _ => "user",
         },
-        at: shown::clock(message.at),
+        at: zone.clock(message.at),
         datetime: message.at,
         text,
         cut,

@@ -1,7 +1,6 @@
 //! One execution: what it is, why it waits, what its time was spent on, what was said, what happened.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -9,9 +8,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::conversation::{Said, said};
+use super::kit::live::{self, Follow};
+use super::kit::{Base, Format, Viewer};
 use super::payload::Payload;
+use super::shown::{self, Zone};
 use super::timeline::{Timeline, key};
-use super::{actions, page, shown};
+use super::{drawn, page};
 use crate::engine::Status;
 use crate::id::ExecutionId;
 use crate::store::read::executions::{self, Execution, Reason};
@@ -27,7 +29,7 @@ const MESSAGES: usize = 100;
 const EVENTS: usize = 300;
 
 /// What the address says.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub struct Wanted {
     /// The selected step, as [`key`] names it.
     #[serde(default)]
@@ -42,6 +44,7 @@ pub struct Wanted {
 #[template(path = "execution.html")]
 #[expect(clippy::struct_excessive_bools, reason = "what a template asks is yes or no")]
 struct ExecutionPage {
+    base: Base,
     id: ExecutionId,
     raw: String,
     title: String,
@@ -50,7 +53,6 @@ struct ExecutionPage {
     mark: shown::Mark,
     is_live: bool,
     is_paused: bool,
-    token: String,
     facts: Vec<Fact>,
     ended: Option<String>,
     reasons: Vec<Why>,
@@ -128,9 +130,27 @@ pub async fn show(
     state: Data<State>,
     id: Path<String>,
     wanted: Query<Wanted>,
+    viewer: Viewer,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
+    let wanted = wanted.into_inner();
+    if viewer.format == Format::Live {
+        let draw = move |state, viewer| {
+            let wanted = wanted.clone();
+            async move { drawn(&read(&state, id, &wanted, &viewer).await?) }
+        };
+        return Ok(live::answer(&state, &request, viewer, Follow::Execution(id), draw));
+    }
+    page(StatusCode::OK, &viewer, &read(&state, id, &wanted, &viewer).await?)
+}
+
+async fn read(
+    state: &State,
+    id: ExecutionId,
+    wanted: &Wanted,
+    viewer: &Viewer,
+) -> Result<ExecutionPage, Problem> {
     let db = state.runtime.pool().get().await?;
     let execution = executions::get(&db, id).await?;
     let usage = executions::usage(&db, id).await?;
@@ -139,56 +159,55 @@ pub async fn show(
     let messages = pages::messages(&db, id, MESSAGES + 1).await?;
     let happened = events::timeline(&db, id).await?;
     let selected = match steps.iter().find(|s| key(s) == wanted.step) {
-        Some(step) => {
-            Some(inspect(step, &steps, pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?))
-        }
+        Some(step) => Some(inspect(
+            step,
+            &steps,
+            viewer,
+            pages::payloads(&db, id, (&step.kind, step.turn, step.call)).await?,
+        )),
         None => None,
     };
     drop(db);
 
-    let now = Timestamp::now();
+    let (now, zone) = (viewer.now, &viewer.zone);
     let (steps, has_earlier_attempts) = newest(&steps, STEPS);
     let (messages, has_earlier_messages) = newest(&messages, MESSAGES);
     let (happened, has_earlier_events) = newest(&happened, EVENTS);
     let prompt = prompt(&execution);
     let fold = wanted.fold != "0";
     let is_live = !execution.status.is_terminal();
-    let (token, cookie) = actions::token(request.headers());
-    let mut answer = page(
-        StatusCode::OK,
-        &ExecutionPage {
-            id,
-            raw: format!("/execution/{id}.json"),
-            title: title(&prompt),
-            agent: shown::excerpt(&execution.agent, 80),
-            version: execution.version,
-            mark: shown::status(execution.status, worst(&reasons)),
-            is_live,
-            is_paused: execution.status == Status::Paused,
-            token,
-            facts: facts(&execution, usage, steps.last().map_or(0, |s| s.turn), now),
-            ended: execution.reason.as_deref().map(|r| shown::sentence(&shown::cut(r, 2000).0)),
-            reasons: reasons.iter().map(|r| why(r, now)).collect(),
-            timeline: Timeline::draw(steps, execution.created_at, execution.ended_at.unwrap_or(now), fold),
-            fold,
-            attempts: steps.iter().map(|s| attempt(s, now)).collect(),
-            has_earlier_attempts,
-            step: selected,
-            conversation: messages.iter().map(|m| said(m, &prompt)).collect(),
-            has_earlier_messages,
-            moments: moments(happened, execution.created_at),
-            events: execution.last_seq,
-            has_earlier_events,
-            input: Payload::of(&execution.input),
-            output: execution.output.as_ref().map(Payload::of),
-            context: Some(&execution.context).filter(|c| !matches!(c.text(), "{}" | "null")).map(Payload::of),
-            as_of: shown::clock(now),
+    Ok(ExecutionPage {
+        base: if is_live {
+            Base::live(viewer, "executions", viewer.here.clone())
+        } else {
+            Base::of(viewer, "executions")
         },
-    )?;
-    if let Some(cookie) = cookie.filter(|_| is_live).and_then(|c| HeaderValue::from_str(&c).ok()) {
-        answer.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(answer)
+        id,
+        raw: format!("/execution/{id}.json"),
+        title: title(&prompt),
+        agent: shown::excerpt(&execution.agent, 80),
+        version: execution.version,
+        mark: shown::status(execution.status, worst(&reasons)),
+        is_live,
+        is_paused: execution.status == Status::Paused,
+        facts: facts(&execution, usage, steps.last().map_or(0, |s| s.turn), viewer),
+        ended: execution.reason.as_deref().map(|r| shown::sentence(&shown::cut(r, 2000).0)),
+        reasons: reasons.iter().map(|r| why(r, now)).collect(),
+        timeline: Timeline::draw(steps, execution.created_at, execution.ended_at.unwrap_or(now), fold, zone),
+        fold,
+        attempts: steps.iter().map(|s| attempt(s, viewer)).collect(),
+        has_earlier_attempts,
+        step: selected,
+        conversation: messages.iter().map(|m| said(m, &prompt, zone)).collect(),
+        has_earlier_messages,
+        moments: moments(happened, execution.created_at, zone),
+        events: execution.last_seq,
+        has_earlier_events,
+        input: Payload::of(&execution.input),
+        output: execution.output.as_ref().map(Payload::of),
+        context: Some(&execution.context).filter(|c| !matches!(c.text(), "{}" | "null")).map(Payload::of),
+        as_of: zone.clock(now),
+    })
 }
 
 /// The last `most` of what was read, and whether there are more.
@@ -220,11 +239,12 @@ fn worst(reasons: &[Reason]) -> Option<&str> {
     reasons.iter().map(|r| r.code.as_str()).min_by_key(|code| rank(code))
 }
 
-fn facts(e: &Execution, usage: executions::Usage, turn: i32, now: Timestamp) -> Vec<Fact> {
+fn facts(e: &Execution, usage: executions::Usage, turn: i32, viewer: &Viewer) -> Vec<Fact> {
+    let (now, zone) = (viewer.now, &viewer.zone);
     let fact = |name, value: String| Fact { name, title: value.clone(), value, is_code: false };
     let tokens = usage.prompt + usage.completion;
     let mut facts = vec![
-        Fact { title: shown::stamp(e.created_at), ..fact("Started", shown::at(e.created_at, now)) },
+        Fact { title: zone.stamp(e.created_at), ..fact("Started", zone.at(e.created_at, now)) },
         fact("Took", shown::duration(shown::secs(e.created_at, e.ended_at.unwrap_or(now)))),
         fact("Turns", shown::count(turn.into())),
         Fact {
@@ -264,7 +284,8 @@ fn why(reason: &Reason, now: Timestamp) -> Why {
     }
 }
 
-fn attempt(step: &pages::Step, now: Timestamp) -> Attempt {
+fn attempt(step: &pages::Step, viewer: &Viewer) -> Attempt {
+    let now = viewer.now;
     let took = step.started_at.map(|s| shown::duration(shown::secs(s, step.ended_at.unwrap_or(now))));
     Attempt {
         key: key(step),
@@ -274,14 +295,14 @@ fn attempt(step: &pages::Step, now: Timestamp) -> Attempt {
         number: step.number,
         mark: shown::outcome(step),
         worker: step.worker.as_deref().map(|w| shown::excerpt(w, 60)).unwrap_or_default(),
-        started: step.started_at.map(shown::clock).unwrap_or_default(),
+        started: step.started_at.map(|at| viewer.zone.clock(at)).unwrap_or_default(),
         started_at: step.started_at,
         took: took.unwrap_or_default(),
         error: step.error.as_deref().map(|e| shown::excerpt(e, 600)),
     }
 }
 
-fn moments(happened: &[events::Moment], begin: Timestamp) -> Vec<Moment> {
+fn moments(happened: &[events::Moment], begin: Timestamp, zone: &Zone) -> Vec<Moment> {
     let ink = |kind: &str| match kind {
         "attempt_lost" | "attempt_failed" | "tool_failed" | "failed" | "timed_out" => "fail",
         "completed" | "tool_returned" | "model_replied" | "checked" => "ok",
@@ -291,7 +312,7 @@ fn moments(happened: &[events::Moment], begin: Timestamp) -> Vec<Moment> {
     };
     let moment = |m: &events::Moment| Moment {
         seq: m.seq,
-        at: shown::clock(m.at),
+        at: zone.clock(m.at),
         at_time: m.at,
         gap: format!("+{}", shown::duration(shown::secs(begin, m.at))),
         text: shown::sentence(&shown::excerpt(&m.text, 300)),
@@ -302,9 +323,13 @@ fn moments(happened: &[events::Moment], begin: Timestamp) -> Vec<Moment> {
     happened.iter().map(moment).collect()
 }
 
-fn inspect(step: &pages::Step, steps: &[pages::Step], payloads: Vec<pages::Payload>) -> Inspected {
-    let now = Timestamp::now();
-    let tries = steps.iter().filter(|s| key(s) == key(step)).map(|s| attempt(s, now)).collect();
+fn inspect(
+    step: &pages::Step,
+    steps: &[pages::Step],
+    viewer: &Viewer,
+    payloads: Vec<pages::Payload>,
+) -> Inspected {
+    let tries = steps.iter().filter(|s| key(s) == key(step)).map(|s| attempt(s, viewer)).collect();
     let queue = if step.domain.is_empty() {
         shown::excerpt(&step.queue, 80)
     } else {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
@@ -10,6 +9,8 @@ use askama::Template;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::kit::{Base, Viewer};
+use super::shown::Zone;
 use super::{page, shown, timeline};
 use crate::engine::Status;
 use crate::id::ExecutionId;
@@ -90,6 +91,7 @@ fn cursor(text: &str) -> Result<ExecutionId, Problem> {
 #[derive(Template)]
 #[template(path = "executions.html")]
 struct ExecutionsPage {
+    base: Base,
     /// What was asked for, as a page can hold it.
     wanted: Wanted,
     tabs: Vec<Tab>,
@@ -131,9 +133,10 @@ struct Line {
 pub async fn list(
     state: Data<State>,
     wanted: Query<Wanted>,
-    request: HttpRequest,
+    viewer: Viewer,
 ) -> Result<HttpResponse, Problem> {
     let wanted = wanted.into_inner();
+    let zone = viewer.zone.clone();
     let filter = wanted.filter()?;
     let mut db = state.runtime.pool().get().await?;
     let (mut found, too_slow) = match pages::list(&mut db, &filter, PAGE + 1).await {
@@ -158,17 +161,19 @@ pub async fn list(
     let now = Timestamp::now();
     page(
         StatusCode::OK,
+        &viewer,
         &ExecutionsPage {
+            base: Base::of(&viewer, "executions"),
             tabs: tabs(&wanted),
             agents: agents.iter().map(|a| shown::text(a)).collect(),
-            lines: lines(&found, shapes, now),
+            lines: lines(&found, shapes, now, &zone),
             is_filtered: wanted.is_filtered(),
             newest: (!wanted.before.is_empty())
                 .then(|| Wanted { before: String::new(), ..wanted.clone() }.address()),
             older: older.map(|w| w.address()),
             too_slow,
-            as_of: shown::clock(now),
-            server: server(&request),
+            as_of: zone.clock(now),
+            server: viewer.server.clone(),
             sql: sql(&filter),
             wanted: Wanted {
                 agent: wanted.agent.replace('\0', "\u{2400}"),
@@ -189,15 +194,15 @@ fn tabs(wanted: &Wanted) -> Vec<Tab> {
     std::iter::once(tab("", "All")).chain(named).collect()
 }
 
-fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, now: Timestamp) -> Vec<Line> {
+fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, now: Timestamp, zone: &Zone) -> Vec<Line> {
     let mut steps: HashMap<ExecutionId, Vec<pages::Step>> = HashMap::new();
     for step in shapes {
         steps.entry(step.execution).or_default().push(step);
     }
-    found.iter().map(|l| line(l, steps.get(&l.id).map_or(&[], Vec::as_slice), now)).collect()
+    found.iter().map(|l| line(l, steps.get(&l.id).map_or(&[], Vec::as_slice), now, zone)).collect()
 }
 
-fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp) -> Line {
+fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp, zone: &Zone) -> Line {
     let until = line.ended_at.unwrap_or(now);
     let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
     let (what, more) = now_and_more(line, steps);
@@ -213,9 +218,9 @@ fn line(line: &pages::Line, steps: &[pages::Step], now: Timestamp) -> Line {
         took: shown::duration(shown::secs(line.started_at, until)),
         turns: shown::many(line.turn.into(), "turn"),
         tokens: shown::count(line.tokens),
-        started: shown::at(line.started_at, now),
+        started: zone.at(line.started_at, now),
         started_at: line.started_at,
-        stamp: shown::stamp(line.started_at),
+        stamp: zone.stamp(line.started_at),
     }
 }
 
@@ -245,16 +250,6 @@ fn now_and_more(line: &pages::Line, steps: &[pages::Step]) -> (String, String) {
             (reason.unwrap_or_else(|| "No reason given".to_owned()), result.unwrap_or(survived))
         }
     }
-}
-
-/// The `--server` that the command line needs to reach this server; `None` when it finds it by itself.
-fn server(request: &HttpRequest) -> Option<String> {
-    let info = request.connection_info();
-    let (scheme, host) = (info.scheme(), info.host());
-    let is_usual = scheme == "http" && matches!(host, "localhost:6767" | "127.0.0.1:6767");
-    let is_plain =
-        host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'));
-    (!is_usual && is_plain).then(|| format!("{scheme}://{host}"))
 }
 
 /// The statement that shows this list in psql.

@@ -8,6 +8,7 @@ mod assets;
 mod conversation;
 mod execution;
 mod executions;
+mod kit;
 mod markdown;
 mod payload;
 mod raw;
@@ -15,31 +16,54 @@ mod shown;
 mod timeline;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, Next};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{Error, HttpResponse, Route, guard};
+use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use askama::Template;
 
 use super::Problem;
+pub use kit::live::Live;
+use kit::{Base, Format, Viewer};
 
 /// Only our own files, no inline style or script, nobody's frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; \
-                      frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Every path of it.
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/").route(read().to(home)))
-        .service(web::resource("/executions").route(read().to(executions::list)))
-        .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
-        .service(web::resource("/execution/{id}").route(read().to(execution::show)))
-        .service(web::resource("/execution/{id}/{action}").post(actions::act))
         .service(
-            web::resource("/assets/{version}/{name}").wrap(Compress::default()).route(read().to(assets::get)),
-        );
+            web::resource("/assets/{version}/{name:.*}")
+                .wrap(Compress::default())
+                .route(read().to(assets::get)),
+        )
+        .service(
+            web::resource("/look").route(read().to(kit::look::show)).route(web::post().to(kit::look::set)),
+        )
+        .service(pages("/executions").route(read().to(executions::list)))
+        .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
+        .service(pages("/execution/{id}").route(read().to(execution::show)))
+        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)));
+}
+
+/// A page under its own address and under those that name another format.
+fn pages(
+    path: &str,
+) -> Resource<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let others = format!("{path}.{{format:json|csv|txt}}");
+    web::resource(vec![path.to_owned(), others]).wrap(Compress::default())
 }
 
 fn read() -> Route {
@@ -47,60 +71,91 @@ fn read() -> Route {
 }
 
 async fn home() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, "/executions")).finish()
+    kit::form::see("/executions")
 }
 
 /// Answer with a page.
-fn page(status: StatusCode, template: &impl Template) -> Result<HttpResponse, Problem> {
-    let html = template.render().map_err(|error| {
-        tracing::error!(%error, "a page can't be drawn");
-        Problem::new(500, "internal error; the server's log has the details")
-    })?;
-    Ok(HttpResponse::build(status)
+fn page(status: StatusCode, viewer: &Viewer, template: &impl Template) -> Result<HttpResponse, Problem> {
+    let mut answer = HttpResponse::build(status);
+    answer
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(html))
+        .insert_header((header::VARY, "Accept, Cookie"));
+    if let Some(cookie) = &viewer.cookie {
+        answer.insert_header((header::SET_COOKIE, cookie.as_str()));
+    }
+    Ok(answer.body(drawn(template)?))
+}
+
+/// The HTML of a page.
+fn drawn(template: &impl Template) -> Result<String, Problem> {
+    template.render().map_err(|error| {
+        tracing::error!(%error, "a page can't be drawn");
+        Problem::new(500, "internal error; the server's log has the details")
+    })
 }
 
 /// `templates/error.html`
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
+    base: Base,
     status: u16,
     title: &'static str,
     message: String,
 }
 
-/// Whether an error to this request is read by a person. Programs get the protocol's JSON on their own paths, whatever
+/// Whether a path is a page's, whose errors people read. Programs get the protocol's JSON on their own paths, whatever
 /// they accept.
-fn is_for_people(method: &Method, path: &str, headers: &HeaderMap) -> bool {
-    let accepts = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let is_form = method == Method::GET || method == Method::HEAD || method == Method::POST;
-    let is_protocol = ["/api", "/actuator", "/health"].iter().any(|p| path.starts_with(p));
-    is_form && !is_protocol && accepts.contains("text/html")
+fn is_page(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
+    matches!(first, "" | "executions" | "execution" | "agents" | "queues" | "look" | "views")
 }
 
-/// Errors are pages for people, and all pages carry the headers that keep hostile text harmless.
+/// How an error to this request is said.
+fn tongue(request: &HttpRequest) -> Option<Viewer> {
+    let (method, path) = (request.method(), request.path());
+    let is_protocol = ["/api", "/actuator", "/health"].iter().any(|p| path.starts_with(p));
+    let is_form = method == Method::GET || method == Method::HEAD || method == Method::POST;
+    if is_protocol || !is_form {
+        return None;
+    }
+    let viewer = Viewer::of(request);
+    match viewer.format {
+        Format::Html => Some(viewer),
+        Format::Text | Format::Csv if is_page(path) => Some(viewer),
+        _ => None,
+    }
+}
+
+/// Errors are pages for people and lines for their terminals, and all pages carry the headers that keep hostile text
+/// harmless.
 pub async fn speak_html(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let people = is_for_people(request.method(), request.path(), request.headers());
-    let mut answer = match next.call(request).await {
-        Ok(answer) => answer.map_into_boxed_body(),
-        Err(error) if people => {
+    let viewer = tongue(request.request());
+    let mut answer = match (next.call(request).await, &viewer) {
+        (Ok(answer), _) => answer.map_into_boxed_body(),
+        (Err(error), Some(viewer)) => {
             let (status, message) = (error.as_response_error().status_code(), said(&error));
-            return Err(InternalError::from_response(error, error_page(status, message)).into());
+            return Err(InternalError::from_response(error, error_page(viewer, status, message)).into());
         }
-        Err(error) => return Err(error),
+        (Err(error), None) => return Err(error),
     };
     let status = answer.status();
-    if people && (status.is_client_error() || status.is_server_error()) {
-        let message = answer.response().error().and_then(said);
-        let retry = answer.headers().get(header::RETRY_AFTER).cloned();
-        answer = answer.into_response(error_page(status, message));
-        if let Some(retry) = retry {
-            answer.headers_mut().insert(header::RETRY_AFTER, retry);
+    if let Some(viewer) = viewer.filter(|_| status.is_client_error() || status.is_server_error()) {
+        let is_drawn = answer
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|t| t.as_bytes().starts_with(b"text/html"));
+        if !is_drawn {
+            let message = answer.response().error().and_then(said);
+            let retry = answer.headers().get(header::RETRY_AFTER).cloned();
+            answer = answer.into_response(error_page(&viewer, status, message));
+            if let Some(retry) = retry {
+                answer.headers_mut().insert(header::RETRY_AFTER, retry);
+            }
         }
     }
     if answer.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/html")) {
@@ -113,7 +168,7 @@ fn said(error: &Error) -> Option<String> {
     error.as_error::<Problem>().map(ToString::to_string)
 }
 
-fn error_page(status: StatusCode, message: Option<String>) -> HttpResponse {
+fn error_page(viewer: &Viewer, status: StatusCode, message: Option<String>) -> HttpResponse {
     let title = match status.as_u16() {
         400 => "This can't be read",
         403 => "Not from here",
@@ -123,9 +178,16 @@ fn error_page(status: StatusCode, message: Option<String>) -> HttpResponse {
         _ => status.canonical_reason().unwrap_or("Error"),
     };
     let message = message.unwrap_or_else(|| status.canonical_reason().unwrap_or("error").to_owned());
-    let error =
-        ErrorPage { status: status.as_u16(), title, message: shown::sentence(&shown::text(&message)) };
-    page(status, &error).unwrap_or_else(|_| HttpResponse::InternalServerError().finish())
+    let message = shown::sentence(&shown::text(&message));
+    if viewer.format != Format::Html {
+        return HttpResponse::build(status).content_type("text/plain; charset=utf-8").body(format!(
+            "{} {title}\n{}\n",
+            status.as_u16(),
+            kit::report::printable(&message)
+        ));
+    }
+    let error = ErrorPage { base: Base::of(viewer, ""), status: status.as_u16(), title, message };
+    page(status, viewer, &error).unwrap_or_else(|_| HttpResponse::InternalServerError().finish())
 }
 
 fn protect(headers: &mut HeaderMap) {
@@ -137,21 +199,25 @@ fn protect(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
 
-    fn people(method: &Method, path: &str, accept: &'static str) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        is_for_people(method, path, &headers)
+    fn people(method: Method, path: &str, accept: &str) -> Option<Format> {
+        let request = TestRequest::with_uri(path).method(method).insert_header((header::ACCEPT, accept));
+        tongue(&request.to_http_request()).map(|viewer| viewer.format)
     }
 
     #[test]
     fn people_get_pages_and_programs_get_json() {
         let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
-        assert!(people(&Method::GET, "/execution/x", browser));
-        assert!(people(&Method::POST, "/execution/x/pause", browser));
-        assert!(!people(&Method::GET, "/api/agent/list", browser));
-        assert!(!people(&Method::GET, "/execution/x", "*/*"));
-        assert!(!people(&Method::DELETE, "/execution/x", browser));
+        assert_eq!(people(Method::GET, "/execution/x", browser), Some(Format::Html));
+        assert_eq!(people(Method::POST, "/execution/x/pause", browser), Some(Format::Html));
+        assert_eq!(people(Method::GET, "/nothing", browser), Some(Format::Html));
+        assert_eq!(people(Method::GET, "/execution/x", "*/*"), Some(Format::Text));
+        assert_eq!(people(Method::GET, "/execution/x.json", "*/*"), None);
+        assert_eq!(people(Method::GET, "/tasks/poll/x", "*/*"), None);
+        assert_eq!(people(Method::GET, "/api/agent/list", browser), None);
+        assert_eq!(people(Method::DELETE, "/execution/x", browser), None);
     }
 }

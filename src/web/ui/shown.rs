@@ -1,6 +1,7 @@
 //! How pages write numbers, times and words.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::engine::Status;
 use crate::json;
@@ -65,20 +66,67 @@ pub fn many(n: i64, word: &str) -> String {
     if n == 1 { format!("1 {word}") } else { format!("{} {word}s", count(n)) }
 }
 
-/// A time of a day, UTC.
-pub fn clock(at: Timestamp) -> String {
-    at.strftime("%H:%M:%S").to_string()
+/// Where the viewer is: every time on a page is written for this zone.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    zone: TimeZone,
+    name: String,
 }
 
-/// A time with its day, UTC.
-pub fn stamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+impl Default for Zone {
+    fn default() -> Self {
+        Self { zone: TimeZone::UTC, name: "UTC".to_owned() }
+    }
 }
 
-/// A time as lists show it, UTC: without the day when it is today.
-pub fn at(time: Timestamp, now: Timestamp) -> String {
-    let day = |t: Timestamp| t.strftime("%Y-%m-%d").to_string();
-    time.strftime(if day(time) == day(now) { "%H:%M:%S" } else { "%b %-d, %H:%M" }).to_string()
+impl Zone {
+    /// By its name in the IANA database, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        if name.trim().eq_ignore_ascii_case("utc") {
+            return Some(Self::default());
+        }
+        let zone = TimeZone::get(name.trim()).ok()?;
+        let name = zone.iana_name()?.to_owned();
+        Some(Self { zone, name })
+    }
+
+    /// Names to choose from.
+    pub fn all() -> Vec<String> {
+        let names = jiff::tz::db().available().map(|name| name.to_string());
+        let mut all: Vec<_> = names.filter(|name| name.contains('/') && !name.starts_with("Etc/")).collect();
+        all.insert(0, "UTC".to_owned());
+        all
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn format(&self, at: Timestamp, format: &str) -> String {
+        at.to_zoned(self.zone.clone()).strftime(format).to_string()
+    }
+
+    /// A time of a day: `14:05:09`.
+    pub fn clock(&self, at: Timestamp) -> String {
+        self.format(at, "%H:%M:%S")
+    }
+
+    /// A time with its day and its zone.
+    pub fn stamp(&self, at: Timestamp) -> String {
+        self.format(at, "%Y-%m-%d %H:%M:%S %Z")
+    }
+
+    /// A time with its day: `2026-11-21 14:05:09`.
+    pub fn full(&self, at: Timestamp) -> String {
+        self.format(at, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// A time as lists show it: without the day when it is today.
+    pub fn at(&self, time: Timestamp, now: Timestamp) -> String {
+        let day = |t: Timestamp| self.format(t, "%Y-%m-%d");
+        self.format(time, if day(time) == day(now) { "%H:%M:%S" } else { "%b %-d, %H:%M" })
+    }
 }
 
 /// A status as people read it: never colour alone.

@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 
-use super::shown;
+use super::shown::{self, Zone};
 use crate::store::read::pages::Step;
 
 /// A wait in which nothing runs is folded when it is longer than this, in seconds.
@@ -109,11 +109,11 @@ pub struct Tick {
 
 impl Timeline {
     /// Of `steps` in the order of the run, until `end`. With `fold`, long waits take little room.
-    pub fn draw(steps: &[Step], begin: Timestamp, end: Timestamp, fold: bool) -> Self {
+    pub fn draw(steps: &[Step], begin: Timestamp, end: Timestamp, fold: bool, zone: &Zone) -> Self {
         if steps.is_empty() {
             return Self::default();
         }
-        let scale = Scale::over(steps, begin, end, fold);
+        let scale = Scale::over(steps, begin, end, fold, zone);
         let same_turn = |a: &Step, b: &Step| a.turn == b.turn;
         let turns = steps.chunk_by(same_turn).map(|steps| Turn::draw(steps, &scale)).collect();
         let lost = |s: &&Step| s.status == "lost";
@@ -208,7 +208,7 @@ fn bars(step: &Step, scale: &Scale) -> Vec<Bar> {
 
 /// Words go where there is room: after the bars, before them, or into the widest one.
 fn label(tries: &[Step], bars: &[Bar], scale: &Scale) -> Option<Label> {
-    let text = words(tries)?;
+    let text = words(tries, &scale.zone)?;
     let (first, last) = (&tries[0], &tries[tries.len() - 1]);
     let begin = scale.x(first.created_at);
     let end = scale.x(last.ended_at.unwrap_or(scale.end)).max(begin + NARROWEST);
@@ -227,7 +227,7 @@ fn label(tries: &[Step], bars: &[Bar], scale: &Scale) -> Option<Label> {
 }
 
 /// What is worth saying beside a step's bars.
-fn words(tries: &[Step]) -> Option<String> {
+fn words(tries: &[Step], zone: &Zone) -> Option<String> {
     let last = &tries[tries.len() - 1];
     let failed = tries.iter().filter(|s| s.status == "failed").count();
     if let Some(pair) = tries.windows(2).rev().find(|pair| pair[0].status == "lost") {
@@ -250,7 +250,7 @@ fn words(tries: &[Step]) -> Option<String> {
         "completed" if failed == 1 => Some("1 try failed first".to_owned()),
         "completed" if failed > 1 => Some(format!("{failed} tries failed first")),
         "completed" if spent(last) > 0 => Some(format!("{} tokens", shown::count(spent(last)))),
-        "deferred" => last.run_at.map(|at| format!("again at {}", shown::clock(at))),
+        "deferred" => last.run_at.map(|at| format!("again at {}", zone.clock(at))),
         "ready" => Some(format!("queued in {}", shown::excerpt(&last.queue, 40))),
         "held" => Some("held while the run is paused".to_owned()),
         _ => None,
@@ -273,6 +273,7 @@ struct Scale {
     /// Of all of it, in seconds.
     length: f64,
     pieces: Vec<Piece>,
+    zone: Zone,
 }
 
 /// A part of the time with one scale: seconds from `from` to `to`, percent from `x` over `width`.
@@ -285,7 +286,7 @@ struct Piece {
 }
 
 impl Scale {
-    fn over(steps: &[Step], begin: Timestamp, end: Timestamp, fold: bool) -> Self {
+    fn over(steps: &[Step], begin: Timestamp, end: Timestamp, fold: bool, zone: &Zone) -> Self {
         let begin = steps.iter().map(|s| s.created_at).min().map_or(begin, |t| t.max(begin));
         let length = shown::secs(begin, end).max(0.001);
         let mut pieces = cut(steps, begin, end, length, fold);
@@ -297,7 +298,7 @@ impl Scale {
             (piece.x, piece.width) = (x, weight(piece) / sum * 100.0);
             x += piece.width;
         }
-        Self { begin, end, length, pieces }
+        Self { begin, end, length, pieces, zone: zone.clone() }
     }
 
     fn x(&self, at: Timestamp) -> f64 {
@@ -342,7 +343,7 @@ impl Scale {
                 let has_room = x >= free && x < 76.0;
                 let label = match () {
                     () if !has_room => String::new(),
-                    () if at < step / 2.0 => shown::clock(self.begin),
+                    () if at < step / 2.0 => self.zone.clock(self.begin),
                     () => format!("+{}", shown::duration(at).replace(".0 s", " s")),
                 };
                 if has_room {
@@ -395,7 +396,7 @@ fn percent(x: f64) -> String {
 
 /// A small picture of what a run's time was spent on.
 pub fn shape(steps: &[Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
-    let scale = Scale::over(steps, begin, end, true);
+    let scale = Scale::over(steps, begin, end, true, &Zone::default());
     let mut bars: Vec<Bar> = steps.iter().flat_map(|s| bars(s, &scale)).collect();
     // They lie on one line: work is drawn over waits.
     bars.sort_by_key(|bar| !matches!(bar.ink, "queue" | "retry"));
@@ -444,7 +445,7 @@ mod tests {
             step("tool", 1, 1, "lost", (1000, 1000, 4000)),
             step("tool", 1, 2, "completed", (4000, 4500, 10_000)),
         ];
-        let timeline = Timeline::draw(&steps, at(0), at(10_000), true);
+        let timeline = Timeline::draw(&steps, at(0), at(10_000), true, &Zone::default());
         assert_eq!(timeline.losses, ["40.00%"]);
         let tool = &timeline.turns[0].lanes[1];
         assert_eq!((tool.tries, tool.took.as_str()), (2, "9.0 s"));
@@ -463,7 +464,7 @@ mod tests {
             step("tool", 1, 1, "completed", (5000, day, day + 5000)),
         ];
         let width = |fold| {
-            let timeline = Timeline::draw(&steps, at(0), at(day + 5000), fold);
+            let timeline = Timeline::draw(&steps, at(0), at(day + 5000), fold, &Zone::default());
             assert_eq!(timeline.folded, fold);
             timeline.turns[0].lanes[0].bars[0].width.trim_end_matches('%').parse::<f64>().unwrap()
         };
@@ -478,7 +479,7 @@ mod tests {
             step("tool", 2, 1, "withdrawn", (90_000, 90_000, 90_000)),
         ];
         for end in [at(0), at(90_000), at(9_000_000)] {
-            let timeline = Timeline::draw(&steps, at(0), end, true);
+            let timeline = Timeline::draw(&steps, at(0), end, true, &Zone::default());
             assert!(timeline.ticks.len() < 20);
             let number = |text: &str| text.trim_end_matches('%').parse::<f64>().unwrap();
             for bar in timeline.turns.iter().flat_map(|t| &t.lanes).flat_map(|l| &l.bars) {

@@ -1,0 +1,20 @@
+//! What all pages share.
+//!
+//! ```text
+//!   Viewer   who looks: format, zone, theme, the token of its forms
+//!   Base     what the frame of every page needs
+//!   Report   the same answer for programs: JSON, CSV, plain text
+//!   live     parts of a page that follow the database
+//!   form     forms that only our own pages can send
+//! ```
+
+pub mod base;
+pub mod form;
+pub mod live;
+pub mod look;
+pub mod report;
+pub mod viewer;
+
+pub use base::{Base, Copies, Statement};
+pub use report::{Cell, Report, Sheet};
+pub use viewer::{Format, Viewer};
