@@ -52,6 +52,8 @@ pub enum Part {
     State,
     /// `$1` execution
     Agent,
+    /// `$1` execution
+    Why,
     /// `$1` execution, `$2` until, `$3` and `$4` before, `$5` attempt, `$6` how many
     Logs,
 }
@@ -73,6 +75,7 @@ impl Part {
             Self::Payloads => include_str!("../../../sql/run/payloads.sql"),
             Self::State => include_str!("../../../sql/run/state.sql"),
             Self::Agent => include_str!("../../../sql/run/agent.sql"),
+            Self::Why => include_str!("../../../sql/executions/why.sql"),
             Self::Logs => include_str!("../../../sql/run/logs.sql"),
         }
     }
