@@ -6,14 +6,9 @@ use jiff::Timestamp;
 
 use crate::engine::Status;
 use crate::id::ExecutionId;
-use crate::json;
-use crate::store::read::list::Condition;
 use crate::store::read::pages;
 use crate::web::ui::kit::{Cell, Sheet, Viewer};
 use crate::web::ui::{shown, timeline};
-
-use super::asked::Asked;
-use super::query::Query;
 
 /// As the page shows it.
 pub struct Line {
@@ -46,7 +41,6 @@ fn line(line: &pages::Line, steps: &[pages::Step], viewer: &Viewer) -> Line {
     let until = line.ended_at.unwrap_or(viewer.now);
     let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
     let (what, more) = now_and_more(line, steps);
-    let agent = Condition::Agent(vec![json::readable(&line.agent).into_owned()]);
     Line {
         id: line.id,
         mark: mark(line),
