@@ -15,6 +15,8 @@ mod invariants;
 mod list;
 mod outage;
 mod postgres;
+mod queues;
+mod run_page;
 mod sdk;
 mod shutdown;
 mod sql;
