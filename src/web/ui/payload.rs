@@ -52,6 +52,11 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
+/// A JSON text, or the beginning of one, indented and otherwise as stored.
+pub fn indented(text: &str) -> String {
+    spans(&json::restore(text)).into_iter().map(|span| span.text).collect()
+}
+
 /// The pieces of a JSON text, or of the beginning of one, indented by two spaces a level.
 fn spans(text: &str) -> Vec<Span> {
     let mut out: Vec<Span> = vec![];
