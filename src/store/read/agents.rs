@@ -146,7 +146,7 @@ pub struct Run {
 }
 
 /// Everything about one agent that follows its runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Activity {
     /// How its newest runs went.
     pub figures: Figures,
@@ -203,13 +203,12 @@ pub async fn summaries(
 /// # Errors
 ///
 /// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
-pub async fn activity(
-    db: &mut impl GenericClient,
-    name: &str,
-    extent: Extent,
-) -> Result<Activity, Error> {
-    let (figures, runs, versions) =
-        (db.prepare_cached(FIGURES).await?, db.prepare_cached(RUNS).await?, db.prepare_cached(VERSIONS).await?);
+pub async fn activity(db: &mut impl GenericClient, name: &str, extent: Extent) -> Result<Activity, Error> {
+    let (figures, runs, versions) = (
+        db.prepare_cached(FIGURES).await?,
+        db.prepare_cached(RUNS).await?,
+        db.prepare_cached(VERSIONS).await?,
+    );
     let db = brief(db).await?;
     let all = db.query_one(&figures, &[&name, &extent.figures]).await?;
     let runs = db.query(&runs, &[&name, &extent.runs]).await?;

@@ -12,6 +12,8 @@ mod definition;
 mod diff;
 pub mod start;
 
+use std::fmt::Write as _;
+
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -140,9 +142,7 @@ pub async fn list(
             };
             Ok(live::answer(&state, &request, viewer, Follow::Executions, draw))
         }
-        Format::Html => {
-            page(StatusCode::OK, &viewer, &draw(&find(&state, &wanted).await?, &wanted, &viewer))
-        }
+        Format::Html => page(StatusCode::OK, &viewer, &draw(&find(&state, &wanted).await?, &wanted, &viewer)),
         _ => report(&find(&state, &wanted).await?, &wanted).answer(&viewer),
     }
 }
@@ -255,7 +255,7 @@ fn address(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out
@@ -263,8 +263,18 @@ fn address(name: &str) -> String {
 
 fn report(found: &Found, wanted: &Wanted) -> Report {
     let columns = [
-        "name", "version", "model", "tools", "runs", "live", "ended", "completed", "median_secs", "p95_secs",
-        "tokens", "last_run",
+        "name",
+        "version",
+        "model",
+        "tools",
+        "runs",
+        "live",
+        "ended",
+        "completed",
+        "median_secs",
+        "p95_secs",
+        "tokens",
+        "last_run",
     ];
     let mut sheet = Sheet::new("agents", &columns);
     for agent in &found.agents {
