@@ -2,7 +2,6 @@
 
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
-use tenure::store::read::agents::{self, Extent};
 use tokio_postgres::SimpleQueryMessage;
 
 use crate::harness::{Http, Server, TestDb, agent, calls, eventually, says, script, tools};
@@ -105,9 +104,15 @@ impl Browser {
         let (token, key) =
             (page.between("name=\"token\" value=\"", "\""), page.between("name=\"key\" value=\"", "\""));
         let own = [("token", token.as_str()), ("key", key.as_str())];
-        let form: Vec<_> = own.iter().chain(fields).collect();
-        self.send(self.request("POST", &format!("{path}/start")).form(&form)).await
+        let form: Vec<_> = own.iter().chain(fields).copied().collect();
+        self.send(filled(self.request("POST", &format!("{path}/start")), &form)).await
     }
+}
+
+/// A request with the fields of a form.
+fn filled(request: reqwest::RequestBuilder, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    let body: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+    request.header("content-type", "application/x-www-form-urlencoded").body(body.join("&"))
 }
 
 /// Every byte of a name as a path may hold it.
@@ -279,7 +284,7 @@ async fn a_form_starts_one_run_however_often_it_is_sent() {
     for headers in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
         let token = page.between("name=\"token\" value=\"", "\"");
         let request = browser.request("POST", &format!("{path}/start")).header(headers.0, headers.1);
-        let refused = browser.send(request.form(&[("token", token.as_str()), ("prompt", "x")])).await;
+        let refused = browser.send(filled(request, &[("token", &token), ("prompt", "x")])).await;
         assert_eq!(refused.status, 403);
     }
 }
@@ -493,7 +498,7 @@ async fn an_open_page_follows_the_runs() {
 #[tokio::test]
 async fn an_agent_with_very_many_runs_costs_what_its_newest_ones_cost() {
     let db = TestDb::new().await;
-    let mut sql = db.connect().await;
+    let sql = db.connect().await;
     sql.batch_execute(
         "insert into tenure.agents (name, current) values ('busy', 1), ('calm', 1);
          insert into tenure.agent_versions (name, version, checksum, definition)
@@ -507,16 +512,17 @@ async fn an_agent_with_very_many_runs_costs_what_its_newest_ones_cost() {
     )
     .await
     .unwrap();
-    let all = agents::summaries(&mut sql, &agents::Filter::default(), 26).await.unwrap();
-    let figures: Vec<_> = all
-        .iter()
-        .map(|a| (a.name.as_str(), a.figures.runs, a.figures.tokens, a.figures.median_secs))
-        .collect();
-    assert_eq!(figures, [("busy", 200, 3000, Some(3.0)), ("calm", 200, 3000, Some(3.0))]);
-    let extent = Extent { figures: 1000, runs: 20, versions: 100 };
-    let busy = agents::activity(&mut sql, "busy", extent).await.unwrap();
-    assert_eq!((busy.figures.runs, busy.runs.len(), busy.versions[0].runs), (1000, 20, 1000));
-    assert_eq!(busy.figures.completed, busy.versions[0].completed);
+    let server = Server::start(&db).await;
+    let all = server.get("/agents.json").await.ok();
+    for (n, name) in ["busy", "calm"].iter().enumerate() {
+        let line = &all["agents"][n];
+        let found = (&line["name"], &line["runs"], &line["tokens"], &line["median_secs"]);
+        assert_eq!(found, (&json!(name), &json!(200), &json!(3000), &json!(3.0)));
+    }
+    let busy = server.get("/agents/busy.json").await.ok();
+    assert_eq!((&busy["ended"], &busy["versions"][0]["runs"]), (&json!(1000), &json!(1000)));
+    assert_eq!(busy["runs"].as_array().unwrap().len(), 20);
+    assert_eq!(busy["completed"], busy["versions"][0]["completed"]);
 
     for query in [
         "select * from tenure.agent_summary where name > '' order by name limit 25",
