@@ -199,7 +199,7 @@ async fn versions_are_kept_and_compared() {
     deploy(&server, &with("Write.\nAt length.")).await;
 
     let page = browser.read("/agents/writer").await;
-    assert_eq!(page.all_between("href=\"/agents/writer?version=", "#definition\""), ["2", "1"]);
+    assert_eq!(page.all_between("class=\"pri\" href=\"/agents/writer?version=", "#definition\""), ["2", "1"]);
     page.shows("At length.").shows("diff=1..2").lacks("Older version");
     let older = browser.read("/agents/writer?version=1").await;
     older.shows("Older version").shows("Definition of v1").shows("Write.\nBriefly.");
@@ -321,7 +321,7 @@ async fn a_form_that_can_not_be_obeyed_comes_back_with_what_was_typed() {
     }
     let nobody = browser.start(&page, "/agents/nobody", &[("prompt", "x")]).await;
     assert_eq!(nobody.status, 404);
-    nobody.shows("there is no agent").lacks("textarea");
+    nobody.shows("There is no agent").lacks("textarea");
     let runs = db.connect().await.query_one("select count(*) from tenure.executions", &[]).await.unwrap();
     assert_eq!(runs.get::<_, i64>(0), 1);
 }
@@ -372,7 +372,7 @@ async fn what_a_definition_holds_is_text_on_a_page() {
         list.all_between("data-open href=\"", "\"").into_iter().find(|l| l.contains("%2Ejson")).unwrap();
     browser.read(&link).await.shows("&#60;script&#62;alert(1)").shows(&format!("action=\"{link}/start\""));
     let mad = browser.read("/agents/mad").await;
-    mad.shows("This server can&#39;t run version 1").shows("Can&#39;t run here");
+    mad.shows("This server can't run version 1").shows("Can&#39;t run here");
     let refused = browser.start(&mad, "/agents/mad", &[("prompt", "x")]).await;
     assert_eq!(refused.status, 422);
     let form = browser.read(&odd_path).await;

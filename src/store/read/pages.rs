@@ -4,32 +4,13 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::{Error, GenericClient};
-use super::executions::{pattern, status_of};
+use super::executions::status_of;
 use crate::engine::Status;
 use crate::id::{AttemptId, ExecutionId};
-use crate::json::Json;
 
 const AGENTS: &str = include_str!("../../../sql/pages/agents.sql");
 const LIST: &str = include_str!("../../../sql/pages/list.sql");
-const MESSAGES: &str = include_str!("../../../sql/pages/messages.sql");
-const PAYLOADS: &str = include_str!("../../../sql/pages/payloads.sql");
 const SHAPES: &str = include_str!("../../../sql/pages/shapes.sql");
-const STEPS: &str = include_str!("../../../sql/pages/steps.sql");
-
-/// Which executions a list shows; what is `None` matches everything.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Where it stands.
-    pub status: Option<Status>,
-    /// The agent that it runs.
-    pub agent: Option<String>,
-    /// Exactly this one.
-    pub id: Option<ExecutionId>,
-    /// A text somewhere in the input, the output, the session id or the start key.
-    pub text: Option<String>,
-    /// Only what started before this one.
-    pub before: Option<ExecutionId>,
-}
 
 /// One line of the list of executions.
 #[derive(Debug, Clone)]
@@ -52,6 +33,8 @@ pub struct Line {
     pub turn: i32,
     /// Tokens read and written so far.
     pub tokens: i64,
+    /// The session that it belongs to.
+    pub session: Option<String>,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it ended.
@@ -139,53 +122,14 @@ impl From<&Row> for Step {
     }
 }
 
-/// What an attempt was given and what came of it.
-#[derive(Debug, Clone)]
-pub struct Payload {
-    /// The attempt.
-    pub id: AttemptId,
-    /// What it was given.
-    pub input: Json,
-    /// What it produced.
-    pub output: Option<Json>,
-}
-
-/// One message of a conversation.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// 1-based.
-    pub n: i32,
-    /// `user`, `assistant`, `tool` or `signal`.
-    pub role: String,
-    /// When it was said.
-    pub at: Timestamp,
-    /// The tool or model.
-    pub name: Option<String>,
-    /// Its text, when it is not what an attempt produced.
-    pub content: Option<String>,
-    /// What the attempt produced that it refers to.
-    pub output: Option<Json>,
-    /// Why that attempt failed.
-    pub error: Option<String>,
-    /// Tokens read, for an answer of the model.
-    pub prompt_tokens: Option<i64>,
-    /// Tokens written, for an answer of the model.
-    pub completion_tokens: Option<i64>,
-}
-
-/// Up to `limit` executions, newest first. Takes at most two seconds.
+/// These executions as lines of a list, newest first; those that are not there are left out.
 ///
 /// # Errors
 ///
-/// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
-pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn lines(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<Line>, Error> {
     let list = db.prepare_cached(LIST).await?;
-    let db = db.transaction().await?;
-    db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
-    let limit = rows(limit);
-    let (status, text) = (filter.status.map(Status::name), filter.text.as_deref().map(pattern));
-    let found = db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
-    db.commit().await?;
+    let found = db.query(&list, &[&ids]).await?;
     let waits = |row: &Row| {
         Some(Wait {
             code: row.get::<_, Option<_>>("code")?,
@@ -204,6 +148,7 @@ pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: usize) ->
         result: row.get("result"),
         turn: row.get("turn"),
         tokens: row.get("tokens"),
+        session: row.get("session_id"),
         started_at: row.get("created_at"),
         ended_at: row.get("ended_at"),
         waits: waits(row),
@@ -238,52 +183,4 @@ pub async fn shapes(
 ) -> Result<Vec<Step>, Error> {
     let shapes = db.prepare_cached(SHAPES).await?;
     Ok(db.query(&shapes, &[&executions, &rows(limit)]).await?.iter().map(Step::from).collect())
-}
-
-/// The newest `limit` attempts of an execution, in the order of the run.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn steps(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Step>, Error> {
-    let steps = db.prepare_cached(STEPS).await?;
-    Ok(db.query(&steps, &[&id, &rows(limit)]).await?.iter().rev().map(Step::from).collect())
-}
-
-/// What the attempts of one task were given and what came of them, oldest first. Empty when there is no such task.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn payloads(
-    db: &impl GenericClient,
-    id: ExecutionId,
-    (kind, turn, call): (&str, i32, i16),
-) -> Result<Vec<Payload>, Error> {
-    let payloads = db.prepare_cached(PAYLOADS).await?;
-    let rows = db.query(&payloads, &[&id, &kind, &turn, &call]).await?;
-    let payload =
-        |row: &Row| Payload { id: row.get("attempt_id"), input: row.get("input"), output: row.get("output") };
-    Ok(rows.iter().map(payload).collect())
-}
-
-/// The newest `limit` messages of an execution, oldest first.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Message>, Error> {
-    let messages = db.prepare_cached(MESSAGES).await?;
-    let message = |row: &Row| Message {
-        n: row.get("n"),
-        role: row.get("role"),
-        at: row.get("at"),
-        name: row.get("name"),
-        content: row.get("content"),
-        output: row.get("output"),
-        error: row.get("error"),
-        prompt_tokens: row.get("prompt_tokens"),
-        completion_tokens: row.get("completion_tokens"),
-    };
-    Ok(db.query(&messages, &[&id, &rows(limit)]).await?.iter().rev().map(message).collect())
 }

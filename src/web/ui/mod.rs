@@ -6,12 +6,12 @@
 mod actions;
 mod agents;
 mod assets;
-mod conversation;
 mod execution;
 mod executions;
 mod kit;
+mod markdown;
 mod payload;
-mod raw;
+mod queues;
 mod shown;
 mod timeline;
 
@@ -26,6 +26,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use askama::Template;
 
 use super::Problem;
+pub use executions::Summary;
 pub use kit::live::Live;
 use kit::{Base, Format, Viewer};
 
@@ -52,9 +53,22 @@ pub fn routes(app: &mut ServiceConfig) {
                 .route(web::post().to(agents::start::start)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
-        .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
-        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)));
+        .service(
+            pages("/execution/{id}/{tab}")
+                .route(read().to(execution::tab))
+                .route(web::post().to(actions::act)),
+        )
+        .service(pages("/execution/{id}/payload/{name}").route(read().to(execution::download::of_run)))
+        .service(
+            pages("/execution/{id}/attempt/{attempt}/{name}")
+                .route(read().to(execution::download::of_attempt)),
+        )
+        .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
+        .service(web::resource("/views").route(web::post().to(executions::views::save)))
+        .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
+        .service(pages("/queues").route(read().to(queues::show)))
+        .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
 
 /// A page under its own address and under those that name another format.
@@ -83,6 +97,11 @@ async fn home() -> HttpResponse {
 
 /// Answer with a page.
 fn page(status: StatusCode, viewer: &Viewer, template: &impl Template) -> Result<HttpResponse, Problem> {
+    Ok(html(status, viewer, drawn(template)?))
+}
+
+/// Answer with the HTML of a page.
+fn html(status: StatusCode, viewer: &Viewer, html: String) -> HttpResponse {
     let mut answer = HttpResponse::build(status);
     answer
         .content_type("text/html; charset=utf-8")
@@ -91,7 +110,7 @@ fn page(status: StatusCode, viewer: &Viewer, template: &impl Template) -> Result
     if let Some(cookie) = &viewer.cookie {
         answer.insert_header((header::SET_COOKIE, cookie.as_str()));
     }
-    Ok(answer.body(drawn(template)?))
+    answer.body(html)
 }
 
 /// The HTML of a page.
@@ -202,7 +221,8 @@ fn protect(headers: &mut HeaderMap) {
     let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
+    // With `no-referrer` browsers would say of our own forms that they come from nowhere: `Origin: null`.
+    set(header::REFERRER_POLICY, "same-origin");
 }
 
 #[cfg(test)]
