@@ -14,6 +14,7 @@ mod harness;
 mod invariants;
 mod outage;
 mod postgres;
+mod queues;
 mod run_page;
 mod sdk;
 mod shutdown;

@@ -3,7 +3,9 @@
 pub mod attempts;
 pub mod events;
 pub mod executions;
+pub mod health;
 pub mod messages;
 pub mod pages;
 pub mod queues;
 pub mod run;
+pub mod workers;

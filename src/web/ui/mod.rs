@@ -10,6 +10,7 @@ mod executions;
 mod kit;
 mod markdown;
 mod payload;
+mod queues;
 mod shown;
 mod timeline;
 
@@ -53,7 +54,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(
             pages("/execution/{id}/attempt/{attempt}/{name}")
                 .route(read().to(execution::download::of_attempt)),
-        );
+        )
+        .service(pages("/queues").route(read().to(queues::show)))
+        .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
 
 /// A page under its own address and under those that name another format.
@@ -205,7 +208,8 @@ fn protect(headers: &mut HeaderMap) {
     let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
+    // With `no-referrer` browsers would say of our own forms that they come from nowhere: `Origin: null`.
+    set(header::REFERRER_POLICY, "same-origin");
 }
 
 #[cfg(test)]
