@@ -67,7 +67,6 @@ async fn open(http: &Http, path: &str) -> Page {
     send(http.request("GET", path)).await
 }
 
-#[track_caller]
 async fn find(http: &Http, q: &str) -> Vec<String> {
     let page = open(http, &format!("/executions?q={}", encoded(q))).await;
     assert_eq!(page.status, 200, "{q}: {}", page.html);
