@@ -321,11 +321,7 @@ fn stats(activity: &Activity, viewer: &Viewer) -> Vec<Stat> {
     let last = f.last_run.map_or("never".to_owned(), |at| viewer.zone.at(at, viewer.now));
     let most = i64::from(EXTENT.figures);
     vec![
-        stat(
-            "Not ended yet",
-            f.live.to_string(),
-            if f.live < 1000 { String::new() } else { "or more".into() },
-        ),
+        stat("Running now", f.live.to_string(), if f.live < 1000 { String::new() } else { "or more".into() }),
         stat(
             "Completed",
             or_dash(share(f.completed, f.ended)),
