@@ -153,6 +153,8 @@ async fn hostile_text_is_shown_and_does_nothing() {
     }
     paths.push(format!("/execution/{everything}.json"));
     paths.push(format!("/execution/{everything}?step=tool-2-1&fold=0"));
+    paths.push("/queues".to_owned());
+    paths.push(format!("/queues?queue={}", encoded(&attempts[26])));
     for some in attempts.chunks(30) {
         let text = encoded(&some.join(" "));
         paths.extend([format!("/executions?q={text}"), format!("/executions?q=x&agent={text}")]);
@@ -161,6 +163,7 @@ async fn hostile_text_is_shown_and_does_nothing() {
         paths.push(format!("/executions?status={text}"));
         paths.push(format!("/execution/{text}"));
         paths.push(format!("/execution/{everything}?step={text}"));
+        paths.push(format!("/queues?queue={text}&span={text}"));
         paths.push(format!("/{text}"));
     }
 

@@ -29,6 +29,8 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("execution-stuck", &format!("/execution/{stuck}"), "No live worker polls"),
         page("execution-running", &format!("/execution/{running}"), "Cancel"),
         page("execution-step", &format!("/execution/{completed}?step=tool-1-0"), "Given"),
+        page("queues", "/queues", "Nothing polls nobody_here"),
+        page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("look", "/look", "Asia/Kathmandu"),
         page("not-found", "/no/such/page", "No static resource"),
         page("execution-unknown", "/execution/nobody", "o execution with id"),
@@ -44,9 +46,13 @@ async fn are_fit_to_be_seen(theme: Theme) {
     }
     let empty = TestDb::new().await;
     let server = Server::start(&empty).await;
-    let page =
-        Page { name: "executions-empty", path: "/executions".into(), shows: "No agent has run here yet" };
-    faults.extend(faults_of(&window, server.base(), &page, theme).await);
+    for (name, path, shows) in [
+        ("executions-empty", "/executions", "No agent has run here yet"),
+        ("queues-empty", "/queues", "No queues yet"),
+    ] {
+        let page = Page { name, path: path.to_owned(), shows };
+        faults.extend(faults_of(&window, server.base(), &page, theme).await);
+    }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 

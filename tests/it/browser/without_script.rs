@@ -60,6 +60,25 @@ async fn a_run_is_paused_resumed_and_cancelled_by_forms() {
 }
 
 #[tokio::test]
+async fn a_queue_is_paused_and_resumed_by_forms() {
+    let Some(window) = Window::open().await else { return };
+    window.without_scripts().await;
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    server.poll("lookup", 1).await;
+    window.go(&format!("{}/queues", server.base())).await;
+    window.click("button[popovertarget^=pause]").await;
+    window.click("[popover]:popover-open [name=reason]").await;
+    window.press("The library moves").await;
+    window.follow("[popover]:popover-open button").await;
+    let text = window.text().await;
+    assert!(text.contains("The library moves"), "{text}");
+    window.follow("form[action$=resume] button").await;
+    assert!(!window.text().await.contains("The library moves"));
+    assert_eq!(window.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn theme_and_time_zone_are_chosen_by_forms_and_kept() {
     let Some(window) = Window::open().await else { return };
     window.without_scripts().await;
