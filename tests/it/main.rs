@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod harness;
 mod invariants;
+mod list;
 mod outage;
 mod postgres;
 mod queues;

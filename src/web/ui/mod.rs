@@ -26,6 +26,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use askama::Template;
 
 use super::Problem;
+pub use executions::Summary;
 pub use kit::live::Live;
 use kit::{Base, Format, Viewer};
 
@@ -45,6 +46,9 @@ pub fn routes(app: &mut ServiceConfig) {
             web::resource("/look").route(read().to(kit::look::show)).route(web::post().to(kit::look::set)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
+        .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
+        .service(web::resource("/views").route(web::post().to(executions::views::save)))
+        .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
         .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
         .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)))
