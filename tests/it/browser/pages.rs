@@ -9,21 +9,35 @@ use super::{
     window::{Screen, Theme},
 };
 
-/// A page that must be fit to be seen: its name in pictures, where it is, and a text on it.
+/// A page that must be fit to be seen.
 pub struct Page {
+    /// In the names of its pictures.
     name: &'static str,
     pub path: String,
+    /// A text on it.
     pub shows: &'static str,
+    status: u16,
+}
+
+fn page(name: &'static str, path: &str, shows: &'static str) -> Page {
+    Page { name, path: path.to_owned(), shows, status: 200 }
+}
+
+impl Page {
+    fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
 }
 
 /// Every kind of page there is. A new page is one more line.
 pub fn pages(stage: &Stage) -> Vec<Page> {
     let Stage { completed, failed, stuck, running, .. } = stage;
-    let page = |name, path: &str, shows| Page { name, path: path.to_owned(), shows };
     vec![
         page("executions", "/executions", "The library is closed on Sundays."),
-        page("executions-filtered", "/executions?status=completed&agent=librarian", "Origin of Species"),
+        page("executions-filtered", "/executions?q=status:completed+agent:librarian", "Origin of Species"),
         page("executions-none", "/executions?q=nowhere", "No execution matches"),
+        page("executions-complaint", "/executions?q=status:gone", "The list shows what the rest")
+            .with_status(400),
         page("execution-completed", &format!("/execution/{completed}"), "tester was lost"),
         page("execution-failed", &format!("/execution/{failed}"), "401"),
         page("execution-stuck", &format!("/execution/{stuck}"), "No live worker polls"),
@@ -32,8 +46,16 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("look", "/look", "Asia/Kathmandu"),
-        page("not-found", "/no/such/page", "No static resource"),
-        page("execution-unknown", "/execution/nobody", "o execution with id"),
+        page("not-found", "/no/such/page", "No static resource").with_status(404),
+        page("execution-unknown", "/execution/nobody", "o execution with id").with_status(404),
+    ]
+}
+
+/// The same before anything has happened.
+fn empty_pages() -> [Page; 2] {
+    [
+        page("executions-empty", "/executions", "No agent has run here yet"),
+        page("queues-empty", "/queues", "Postgres"),
     ]
 }
 
@@ -46,11 +68,7 @@ async fn are_fit_to_be_seen(theme: Theme) {
     }
     let empty = TestDb::new().await;
     let server = Server::start(&empty).await;
-    for (name, path, shows) in [
-        ("executions-empty", "/executions", "No agent has run here yet"),
-        ("queues-empty", "/queues", "No queues yet"),
-    ] {
-        let page = Page { name, path: path.to_owned(), shows };
+    for page in empty_pages() {
         faults.extend(faults_of(&window, server.base(), &page, theme).await);
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
@@ -58,25 +76,24 @@ async fn are_fit_to_be_seen(theme: Theme) {
 
 async fn faults_of(window: &Window, base: &str, page: &Page, theme: Theme) -> Vec<String> {
     let mut faults = vec![];
+    window.look(Screen::DESK, theme).await;
+    let status = window.go(&format!("{base}{}", page.path)).await;
+    if status != page.status {
+        faults.push(format!("  {}: status {status}", page.name));
+    }
     for screen in [Screen::DESK, Screen::TABLET, Screen::PHONE] {
         window.look(screen, theme).await;
-        let status = window.go(&format!("{base}{}", page.path)).await;
         let name = format!("{}-{}-{}", page.name, theme.name(), screen.0);
         window.keep_picture(&name).await;
-        let is_missing = matches!(page.name, "not-found" | "execution-unknown");
         let mut found = vec![];
-        if status != if is_missing { 404 } else { 200 } {
-            found.push(format!("status {status}"));
-        }
         if !window.text().await.contains(page.shows) {
             found.push(format!("does not show {:?}", page.shows));
         }
         found.extend(window.inline_code().await);
         found.extend(window.sideways_scroll().await);
         found.extend(window.barriers().await);
-        found.extend(
-            window.complaints().await.into_iter().filter(|c| !(is_missing && c.contains("status of 404"))),
-        );
+        let known = format!("responded with a status of {}", page.status);
+        found.extend(window.complaints().await.into_iter().filter(|text| !text.contains(&known)));
         faults.extend(found.into_iter().map(|fault| format!("  {name}: {fault}")));
     }
     faults
