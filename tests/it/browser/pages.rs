@@ -54,6 +54,7 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("logs", &format!("/execution/{completed}/logs"), "Completed"),
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
+        page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
         page("look", "/look", "Asia/Kathmandu"),
         page("not-found", "/no/such/page", "No static resource").with_status(404),
         page("execution-unknown", "/execution/nobody", "o execution with id").with_status(404),
