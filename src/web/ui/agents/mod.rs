@@ -212,7 +212,7 @@ fn line(agent: &agents::Summary, viewer: &Viewer) -> Line {
         more_tools: agent.tool_count - i64::try_from(tools.len()).unwrap_or(0),
         tools,
         live: live_runs(figures.live),
-        runs: figures.runs.to_string(),
+        runs: shown::many(figures.runs, "run"),
         ran: figures.runs > 0,
         share: share(figures.completed, figures.ended),
         ended: format!("{} of {} ended", figures.completed, figures.ended),
