@@ -20,6 +20,10 @@ test *args:
 sdk *args:
     TENURE_TEST_SDK_ARGS="{{ args }}" cargo test --test it sdk::
 
+# Look at the pages with Chromium and chromedriver; pictures land in screenshots/ of Cargo's target directory
+browser *args:
+    cargo test --test it browser:: {{ args }}
+
 # Everything that is checked before a commit, cheapest first
 check: fmt-check lint doc
 

@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use super::Window;
 use crate::harness::{Server, TestDb, agent, eventually, says, script, tools};
 
-/// Attempts of all kinds: tags, attributes, SVG, MathML, Markdown, templates, encodings, control characters.
+/// Attempts of all kinds: tags, attributes, drawings, formulas, Markdown, templates, encodings, control characters.
 fn attempts() -> Vec<String> {
     serde_json::from_str(include_str!("hostile.json")).unwrap()
 }
 
 /// As part of an address.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"))
 }
 
 /// Runs in which every field is hostile.
@@ -99,7 +99,7 @@ async fn harm(window: &Window) -> Vec<String> {
     found
 }
 
-const HARM: &str = r"
+const HARM: &str = r#"
     const found = [], own = location.origin + '/';
     if ('__hit' in window) found.push('a script ran: ' + window.__hit);
     if (document.contentType == 'text/html' && !document.title.endsWith(' · tenure')) found.push('title: ' + document.title);
@@ -112,14 +112,17 @@ const HARM: &str = r"
     for (const e of document.querySelectorAll('*')) {
         if (e.getAttributeNames().some(name => /^(on|style$|srcdoc$|autofocus$|hx-|x-|v-)/i.test(name)))
             found.push('attribute: ' + e.cloneNode().outerHTML.slice(0, 200));
+        // What a model links to is for people to follow, and tells nobody where they came from.
+        const is_link = e.matches('a[href^="https://"][rel~=noopener][rel~=nofollow][rel~=noreferrer]');
         for (const name of addresses) {
             const value = e.getAttribute(name);
-            if (value !== null && !new URL(value, location).href.startsWith(own)) found.push(`leads away: ${name}=${value}`);
+            if (value === null || is_link && name == 'href') continue;
+            if (!new URL(value, location).href.startsWith(own)) found.push(`leads away: ${name}=${value}`);
         }
     }
     for (const request of performance.getEntriesByType('resource'))
         if (!request.name.startsWith(own)) found.push('request: ' + request.name);
-    return found";
+    return found"#;
 
 /// All that can be read: text, and values of fields.
 const READ: &str = "
@@ -149,10 +152,17 @@ async fn hostile_text_is_shown_and_does_nothing() {
     }
     assert!(paths.len() > 6, "every attempt is on the list: {paths:?}");
     for id in [&everything, &cancelled, &stuck, &live] {
-        paths.extend([format!("/execution/{id}"), format!("/execution/{id}?step=tool-1-0")]);
+        for view in ["", "?step=tool-1-0", "?step=tool-1-0&show=tries", "?step=tool-1-0&show=raw"] {
+            paths.push(format!("/execution/{id}{view}"));
+        }
+        for view in ["conversation", "events", "attempts", "state", "payloads", "agent", "logs"] {
+            paths.push(format!("/execution/{id}/{view}"));
+        }
     }
     paths.push(format!("/execution/{everything}.json"));
     paths.push(format!("/execution/{everything}?step=tool-2-1&fold=0"));
+    paths.push("/queues".to_owned());
+    paths.push(format!("/queues?queue={}", encoded(&attempts[26])));
     for some in attempts.chunks(30) {
         let text = encoded(&some.join(" "));
         paths.extend([format!("/executions?q={text}"), format!("/executions?q=x&agent={text}")]);
@@ -161,6 +171,7 @@ async fn hostile_text_is_shown_and_does_nothing() {
         paths.push(format!("/executions?status={text}"));
         paths.push(format!("/execution/{text}"));
         paths.push(format!("/execution/{everything}?step={text}"));
+        paths.push(format!("/queues?queue={text}&span={text}"));
         paths.push(format!("/{text}"));
     }
 
@@ -205,6 +216,5 @@ async fn hostile_text_that_comes_while_a_page_is_open_does_nothing() {
         .await;
     assert_eq!(harm(&window).await, [""; 0]);
     let read = bones(&window.ask::<String>(READ, &[]).await);
-    let lost: Vec<_> = attempts.iter().filter(|attempt| !read.contains(&bones(attempt))).collect();
-    assert!(lost.is_empty(), "not to be read on the page: {lost:#?}");
+    assert!(read.contains(&bones(&attempts[..20].join(""))), "the last message is not shown: {read}");
 }

@@ -55,7 +55,13 @@ async fn an_open_page_follows_its_run_also_over_the_death_of_the_server() {
     let third = server.take("lookup").await;
     server.complete(&third, &json!({ "page": "three" })).await;
     server.until(&id, "COMPLETED").await;
-    window.comes_to_show("Completed").await;
+    window
+        .comes_to(
+            "shows the end",
+            "return document.querySelector('.pill').textContent == arguments[0]",
+            "Completed",
+        )
+        .await;
     follows(&window).await;
 
     let all: Vec<u32> = (1..).take(server.events(&id).await.len()).collect();
@@ -83,7 +89,7 @@ async fn what_a_person_opened_and_typed_stays_while_the_page_follows() {
     let id = server.start_run(&agent("librarian", &model, tools(["lookup"])), "When did it appear?").await;
     let task = server.take("lookup").await;
 
-    open(&window, &server, &format!("/execution/{id}")).await;
+    open(&window, &server, &format!("/execution/{id}/events")).await;
     window.click("details.drop summary").await;
     window.click("[name=reason]").await;
     window.press("The wrong").await;
@@ -119,5 +125,54 @@ async fn a_button_that_came_later_works() {
     window.follow("form[action$=resume] button").await;
     assert_eq!(server.status(&id).await["status"], "RUNNING");
     assert!(window.text().await.contains("Running"));
+    assert_eq!(window.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn rows_of_the_list_change_in_place_and_newer_ones_wait_to_be_asked_for() {
+    let Some(window) = Window::open().await else { return };
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    let model = script(&[calls(["lookup"]), says("Done.")]);
+    let librarian = agent("librarian", &model, tools(["lookup"]));
+    let mut ids = vec![];
+    for n in 0..3 {
+        ids.push(server.start_run(&librarian, &format!("Question {n}")).await);
+    }
+    let rows = async || -> Vec<String> {
+        window
+            .ask("return [...document.querySelectorAll('[data-row] input[name=id]')].map(e => e.value)", &[])
+            .await
+    };
+    let newest_first = |ids: &[String]| ids.iter().rev().cloned().collect::<Vec<_>>();
+    open(&window, &server, "/executions").await;
+    assert_eq!(rows().await, newest_first(&ids));
+    window.click(&format!("#r-{} input[type=checkbox]", ids[1])).await;
+
+    let shown = ids.clone();
+    for n in 3..7 {
+        ids.push(server.start_run(&librarian, &format!("Question {n}")).await);
+    }
+    window.comes_to_show("4 newer executions").await;
+    let task = server.take("lookup").await;
+    server.complete(&task, &json!({})).await;
+    let row = format!("#r-{}", task["workflowInstanceId"].as_str().unwrap());
+    window
+        .comes_to(
+            "shows the new state in its row",
+            "return document.querySelector(arguments[0])?.innerText.includes('Completed')",
+            &row,
+        )
+        .await;
+    assert_eq!(rows().await, newest_first(&shown), "nothing moves");
+    let selected: Vec<String> = window
+        .ask("return [...document.querySelectorAll('input[name=id]:checked')].map(e => e.value)", &[])
+        .await;
+    assert_eq!(selected, [shown[1].clone()], "what was selected stays so");
+    assert!(window.ask::<bool>("return window.stays === true", &[]).await, "the page was loaded again");
+
+    window.follow("a.fresh").await;
+    assert_eq!(rows().await, newest_first(&ids));
+    assert!(!window.text().await.contains("newer execution"));
     assert_eq!(window.complaints().await, [""; 0]);
 }

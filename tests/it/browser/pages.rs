@@ -9,35 +9,65 @@ use super::{
     window::{Screen, Theme},
 };
 
-/// A page that must be fit to be seen: its name in pictures, where it is, and a text on it.
+/// A page that must be fit to be seen.
 pub struct Page {
+    /// In the names of its pictures.
     name: &'static str,
     pub path: String,
+    /// A text on it.
     pub shows: &'static str,
+    status: u16,
+}
+
+fn page(name: &'static str, path: &str, shows: &'static str) -> Page {
+    Page { name, path: path.to_owned(), shows, status: 200 }
+}
+
+impl Page {
+    fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
 }
 
 /// Every kind of page there is. A new page is one more line.
 pub fn pages(stage: &Stage) -> Vec<Page> {
     let Stage { completed, failed, stuck, running, .. } = stage;
-    let page = |name, path: &str, shows| Page { name, path: path.to_owned(), shows };
     vec![
         page("executions", "/executions", "The library is closed on Sundays."),
-        page("executions-filtered", "/executions?status=completed&agent=librarian", "Origin of Species"),
+        page("executions-filtered", "/executions?q=status:completed+agent:librarian", "Origin of Species"),
         page("executions-none", "/executions?q=nowhere", "No execution matches"),
+        page("executions-complaint", "/executions?q=status:gone", "The list shows what the rest")
+            .with_status(400),
         page("execution-completed", &format!("/execution/{completed}"), "tester was lost"),
         page("execution-failed", &format!("/execution/{failed}"), "401"),
         page("execution-stuck", &format!("/execution/{stuck}"), "No live worker polls"),
         page("execution-running", &format!("/execution/{running}"), "Cancel"),
-        page("queues", "/queues", "Postgres round trip"),
+        page("execution-step", &format!("/execution/{completed}?step=tool-1-0"), "application/json"),
+        page("execution-tries", &format!("/execution/{completed}?step=tool-1-0&show=tries"), "try 2, tester"),
+        page("execution-then", &format!("/execution/{completed}?at=4"), "As it was after event 4"),
+        page("conversation", &format!("/execution/{completed}/conversation"), "It appeared in 1859."),
+        page("events", &format!("/execution/{completed}/events"), "Tool lookup returned"),
+        page("attempts", &format!("/execution/{completed}/attempts"), "Lost"),
+        page("state", &format!("/execution/{completed}/state"), "Completed"),
+        page("payloads", &format!("/execution/{completed}/payloads"), "It appeared in 1859."),
+        page("run-agent", &format!("/execution/{completed}/agent"), "librarian"),
+        page("logs", &format!("/execution/{completed}/logs"), "Completed"),
+        page("queues", "/queues", "Nothing polls nobody_here"),
+        page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
-        page("execution-step", &format!("/execution/{completed}?step=tool-1-0"), "Arguments"),
-        page("execution-conversation", &format!("/execution/{completed}/conversation"), "Readable"),
-        page("execution-events", &format!("/execution/{completed}/events"), "was lost"),
-        page("execution-attempts", &format!("/execution/{completed}/attempts"), "tester"),
-        page("execution-then", &format!("/execution/{completed}?at=3"), "As it was after event 3"),
+        page("agents", "/agents", "librarian"),
+        page("agent", "/agents/librarian", "Start a run"),
         page("look", "/look", "Asia/Kathmandu"),
-        page("not-found", "/no/such/page", "No static resource"),
-        page("execution-unknown", "/execution/nobody", "o execution with id"),
+        page("not-found", "/no/such/page", "No static resource").with_status(404),
+        page("execution-unknown", "/execution/nobody", "o execution with id").with_status(404),
+    ]
+}
+
+/// The same before anything has happened.
+fn empty_pages() -> [Page; 2] {
+    [
+        page("executions-empty", "/executions", "No agent has run here yet"),
+        page("queues-empty", "/queues", "Postgres"),
     ]
 }
 
@@ -50,33 +80,32 @@ async fn are_fit_to_be_seen(theme: Theme) {
     }
     let empty = TestDb::new().await;
     let server = Server::start(&empty).await;
-    let page =
-        Page { name: "executions-empty", path: "/executions".into(), shows: "No agent has run here yet" };
-    faults.extend(faults_of(&window, server.base(), &page, theme).await);
+    for page in empty_pages() {
+        faults.extend(faults_of(&window, server.base(), &page, theme).await);
+    }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 async fn faults_of(window: &Window, base: &str, page: &Page, theme: Theme) -> Vec<String> {
     let mut faults = vec![];
+    window.look(Screen::DESK, theme).await;
+    let status = window.go(&format!("{base}{}", page.path)).await;
+    if status != page.status {
+        faults.push(format!("  {}: status {status}", page.name));
+    }
     for screen in [Screen::DESK, Screen::TABLET, Screen::PHONE] {
         window.look(screen, theme).await;
-        let status = window.go(&format!("{base}{}", page.path)).await;
         let name = format!("{}-{}-{}", page.name, theme.name(), screen.0);
         window.keep_picture(&name).await;
-        let is_missing = matches!(page.name, "not-found" | "execution-unknown");
         let mut found = vec![];
-        if status != if is_missing { 404 } else { 200 } {
-            found.push(format!("status {status}"));
-        }
         if !window.text().await.contains(page.shows) {
             found.push(format!("does not show {:?}", page.shows));
         }
         found.extend(window.inline_code().await);
         found.extend(window.sideways_scroll().await);
         found.extend(window.barriers().await);
-        found.extend(
-            window.complaints().await.into_iter().filter(|c| !(is_missing && c.contains("status of 404"))),
-        );
+        let known = format!("responded with a status of {}", page.status);
+        found.extend(window.complaints().await.into_iter().filter(|text| !text.contains(&known)));
         faults.extend(found.into_iter().map(|fault| format!("  {name}: {fault}")));
     }
     faults

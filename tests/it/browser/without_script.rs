@@ -60,6 +60,25 @@ async fn a_run_is_paused_resumed_and_cancelled_by_forms() {
 }
 
 #[tokio::test]
+async fn a_queue_is_paused_and_resumed_by_forms() {
+    let Some(window) = Window::open().await else { return };
+    window.without_scripts().await;
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    server.poll("lookup", 1).await;
+    window.go(&format!("{}/queues", server.base())).await;
+    window.click("button[popovertarget^=pause]").await;
+    window.click("[popover]:popover-open [name=reason]").await;
+    window.press("The library moves").await;
+    window.follow("[popover]:popover-open button").await;
+    let text = window.text().await;
+    assert!(text.contains("The library moves"), "{text}");
+    window.follow("form[action$=resume] button").await;
+    assert!(!window.text().await.contains("The library moves"));
+    assert_eq!(window.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn theme_and_time_zone_are_chosen_by_forms_and_kept() {
     let Some(window) = Window::open().await else { return };
     window.without_scripts().await;
@@ -70,13 +89,13 @@ async fn theme_and_time_zone_are_chosen_by_forms_and_kept() {
     let look = "return [document.documentElement.dataset.theme ?? '', getComputedStyle(document.documentElement).colorScheme]";
     let seen = async || window.ask::<(String, String)>(look, &[]).await;
 
-    window.go(&format!("{}/execution/{id}", server.base())).await;
+    window.go(&format!("{}/execution/{id}/events", server.base())).await;
     assert_eq!(seen().await.0, "");
     for theme in ["light", "dark", ""] {
         window.follow(".foot form[action='/look'] button").await;
         let (chosen, scheme) = seen().await;
         assert_eq!((&*chosen, &*scheme), (theme, if theme.is_empty() { "light dark" } else { theme }));
-        assert!(window.driver().current_url().await.unwrap().path().ends_with(&id), "back where it was");
+        assert!(window.driver().current_url().await.unwrap().path().contains(&id), "back where it was");
     }
 
     let time = "return document.querySelector('#events time').textContent";
