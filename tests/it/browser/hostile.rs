@@ -5,14 +5,14 @@ use serde_json::{Map, Value, json};
 use super::Window;
 use crate::harness::{Server, TestDb, agent, eventually, says, script, tools};
 
-/// Attempts of all kinds: tags, attributes, SVG, MathML, Markdown, templates, encodings, control characters.
+/// Attempts of all kinds: tags, attributes, pictures, formulas, Markdown, templates, encodings, control characters.
 fn attempts() -> Vec<String> {
     serde_json::from_str(include_str!("hostile.json")).unwrap()
 }
 
 /// As part of an address.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02X}"))
 }
 
 /// Runs in which every field is hostile.
