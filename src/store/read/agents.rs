@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 
 use super::super::{Error, GenericClient};
 use super::executions::{pattern, status_of};
+use super::list::escaped;
 use crate::engine::Status;
 use crate::id::ExecutionId;
 use crate::json::Json;
@@ -27,6 +28,59 @@ pub struct Filter {
     pub after: Option<String>,
     /// Those that are deleted, instead of those that can be started.
     pub deleted: bool,
+}
+
+impl Filter {
+    /// The statement that shows in psql what [`summaries`] finds.
+    #[must_use]
+    pub fn statement(&self, limit: usize) -> String {
+        let mut conditions =
+            vec![if self.deleted { "deleted_at is not null" } else { "deleted_at is null" }.to_owned()];
+        if let Some(name) = &self.name {
+            conditions.push(format!("strpos(lower(name), lower({})) > 0", escaped(name)));
+        }
+        if let Some(after) = &self.after {
+            conditions.push(format!("name > {}", escaped(after)));
+        }
+        let conditions = conditions.join("\n   and ");
+        format!(
+            "select name, version, model, tools, runs, live, ended, completed, median_duration, p95_duration, tokens, last_run\n  \
+             from tenure.agent_summary\n where {conditions}\n order by name\n limit {limit};"
+        )
+    }
+}
+
+/// The statements that show in psql what [`activity`] and [`version`] find, each with what it shows.
+#[must_use]
+pub fn statements(name: &str, version: i32, extent: Extent) -> [(&'static str, String); 4] {
+    let name = escaped(name);
+    let Extent { figures, runs, versions } = extent;
+    [
+        ("How the newest runs went", format!("select * from tenure.agent_figures({name}, {figures});")),
+        (
+            "Its newest runs",
+            format!(
+                "select id, version, status, started_at, duration, turn, prompt_tokens + completion_tokens as tokens, \
+                 prompt, result, reason\n  from tenure.execution\n where agent = {name}\n order by id desc\n limit {runs};"
+            ),
+        ),
+        (
+            "Its newest versions, and how many of the newest runs ran them",
+            format!(
+                "select v.version, v.checksum, v.created_at, v.retired_at, count(r.id) as runs,\n       \
+                 count(r.id) filter (where r.status = 'completed') as completed\n  \
+                 from (select * from tenure.agent_versions where name = {name} order by version desc limit {versions}) v\n  \
+                 left join (select id, version, status from tenure.executions where agent = {name} order by id desc limit {figures}) r\n    \
+                 on r.version = v.version\n group by v.version, v.checksum, v.created_at, v.retired_at\n order by v.version desc;"
+            ),
+        ),
+        (
+            "The definition that is shown",
+            format!(
+                "select definition from tenure.agent_versions where name = {name} and version = {version};"
+            ),
+        ),
+    ]
 }
 
 /// One line of the list of agents.

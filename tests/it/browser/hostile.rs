@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::Window;
 use crate::harness::{Server, TestDb, agent, eventually, says, script, tools};
 
-/// Attempts of all kinds: tags, attributes, pictures, formulas, Markdown, templates, encodings, control characters.
+/// Attempts of all kinds: tags, attributes, drawings, formulas, Markdown, templates, encodings, control characters.
 fn attempts() -> Vec<String> {
     serde_json::from_str(include_str!("hostile.json")).unwrap()
 }
@@ -200,7 +200,7 @@ async fn hostile_text_that_comes_while_a_page_is_open_does_nothing() {
     server.register(tool, &json!({})).await;
     let first = take(&server, tool, &attempts[29]).await;
 
-    window.go(&format!("{}/execution/{id}", server.base())).await;
+    window.go(&format!("{}/execution/{id}/conversation?raw=1", server.base())).await;
     let script = "const live = document.querySelector('#live'); return !live.hidden && live.textContent == arguments[0]";
     window.comes_to("is live", script, "Live").await;
     server.complete(&first, &json!(each)).await;

@@ -94,7 +94,7 @@ async fn what_a_person_opened_and_typed_stays_while_the_page_follows() {
     window.click("[name=reason]").await;
     window.press("The wrong").await;
     server.complete(&task, &json!({ "page": "one" })).await;
-    window.comes_to_show("Tool lookup returned").await;
+    window.comes_to_show("Turn 2").await;
     window.press(" book").await;
     let typed: String =
         window.ask("return document.querySelector('details[open] [name=reason]').value", &[]).await;

@@ -55,6 +55,8 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
+        page("agents", "/agents", "librarian"),
+        page("agent", "/agents/librarian", "Start a run"),
         page("look", "/look", "Asia/Kathmandu"),
         page("not-found", "/no/such/page", "No static resource").with_status(404),
         page("execution-unknown", "/execution/nobody", "o execution with id").with_status(404),

@@ -281,7 +281,7 @@ fn literal(text: &str) -> String {
 }
 
 /// A stored text as a literal. What no terminal shows is written as an escape.
-fn escaped(stored: &str) -> String {
+pub(in crate::store::read) fn escaped(stored: &str) -> String {
     let stored = stored.replace('\'', "''");
     let is_hidden = |c: char| c.is_control() || c >= '\u{100000}';
     if !stored.contains(is_hidden) {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
+pub(super) use condition::escaped;
 pub use condition::{Comparison, Condition, Moment, Now};
 
 use super::super::{Error, GenericClient};

@@ -243,7 +243,10 @@ fn draw(found: Found, form: Form, viewer: &Viewer) -> AgentPage {
     let is_deleted = found.is_deleted;
     let is_current = definition.version == definition.current;
     let flag = viewer.server_flag();
-    let statements = statements(name, definition.version);
+    let statements: Vec<_> = agents::statements(name, definition.version, EXTENT)
+        .into_iter()
+        .map(|(about, sql)| Statement::new(about, sql))
+        .collect();
     let word = shell(&json::readable(name));
     let command = format!("tenure agent run --name {word} \"What should it do?\"{flag}");
     AgentPage {
@@ -406,41 +409,6 @@ fn all_runs(name: &str) -> String {
     };
     let query = serde_urlencoded::to_string([("q", format!("agent:{value}"))]).unwrap_or_default();
     format!("/executions?{query}")
-}
-
-/// The statements that show this page in psql.
-fn statements(name: &str, version: i32) -> Vec<Statement> {
-    let name = shown::literal(&shown::text(name));
-    let Extent { figures, runs, versions } = EXTENT;
-    vec![
-        Statement::new(
-            "How the newest runs went",
-            format!("select * from tenure.agent_figures({name}, {figures});"),
-        ),
-        Statement::new(
-            "Its newest runs",
-            format!(
-                "select id, version, status, started_at, duration, turn, prompt_tokens + completion_tokens as tokens, \
-                 prompt, result, reason\n  from tenure.execution\n where agent = {name}\n order by id desc\n limit {runs};"
-            ),
-        ),
-        Statement::new(
-            "Its newest versions, and how many of the newest runs ran them",
-            format!(
-                "select v.version, v.checksum, v.created_at, v.retired_at, count(r.id) as runs,\n       \
-                 count(r.id) filter (where r.status = 'completed') as completed\n  \
-                 from (select * from tenure.agent_versions where name = {name} order by version desc limit {versions}) v\n  \
-                 left join (select id, version, status from tenure.executions where agent = {name} order by id desc limit {figures}) r\n    \
-                 on r.version = v.version\n group by v.version, v.checksum, v.created_at, v.retired_at\n order by v.version desc;"
-            ),
-        ),
-        Statement::new(
-            "The definition that is shown",
-            format!(
-                "select definition from tenure.agent_versions where name = {name} and version = {version};"
-            ),
-        ),
-    ]
 }
 
 /// The same for programs.

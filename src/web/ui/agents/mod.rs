@@ -174,7 +174,7 @@ fn draw(found: &Found, wanted: &Wanted, viewer: &Viewer) -> AgentsPage {
         address: Wanted { after: String::new(), deleted: deleted.to_owned(), ..wanted.clone() }.address(),
         is_current,
     };
-    let statement = Statement::new("", sql(&wanted.filter()));
+    let statement = Statement::new("", wanted.filter().statement(PAGE));
     AgentsPage {
         base: Base::live(viewer, "agents", viewer.here.clone()),
         q: shown::text(&wanted.q),
@@ -212,7 +212,7 @@ fn line(agent: &agents::Summary, viewer: &Viewer) -> Line {
         more_tools: agent.tool_count - i64::try_from(tools.len()).unwrap_or(0),
         tools,
         live: live_runs(figures.live),
-        runs: figures.runs.to_string(),
+        runs: shown::many(figures.runs, "run"),
         ran: figures.runs > 0,
         share: share(figures.completed, figures.ended),
         ended: format!("{} of {} ended", figures.completed, figures.ended),
@@ -299,23 +299,6 @@ fn report(found: &Found, wanted: &Wanted) -> Report {
         report.notes.push("this took longer than 2 seconds; look for a name".to_owned());
     }
     report
-}
-
-/// The statement that shows this list in psql.
-fn sql(filter: &agents::Filter) -> String {
-    let mut conditions = vec![format!("deleted_at is {}null", if filter.deleted { "not " } else { "" })];
-    if let Some(name) = &filter.name {
-        let name = shown::literal(&shown::text(name).to_lowercase());
-        conditions.push(format!("strpos(lower(name), {name}) > 0"));
-    }
-    if let Some(after) = &filter.after {
-        conditions.push(format!("name > {}", shown::literal(&shown::text(after))));
-    }
-    format!(
-        "select name, version, model, tools, runs, live, ended, completed, median_duration, p95_duration, tokens, last_run\n  \
-         from tenure.agent_summary\n where {}\n order by name\n limit {PAGE};",
-        conditions.join("\n   and ")
-    )
 }
 
 #[cfg(test)]
