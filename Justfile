@@ -20,6 +20,10 @@ test *args:
 sdk *args:
     TENURE_TEST_SDK_ARGS="{{ args }}" cargo test --test it sdk::
 
+# Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
+bench-pages *args:
+    cargo bench --bench pages -- {{ args }}
+
 # Everything that is checked before a commit, cheapest first
 check: fmt-check lint doc
 
