@@ -1,5 +1,6 @@
 //! Identifiers are types: an execution's id can't be passed where an attempt's is wanted.
 
+use jiff::Timestamp;
 use postgres_types::{FromSql, ToSql};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -25,6 +26,26 @@ macro_rules! id {
             #[must_use]
             pub fn as_u128(self) -> u128 {
                 self.0.as_u128()
+            }
+
+            /// The id with these bits, as a bound of a range.
+            #[must_use]
+            pub fn from_u128(bits: u128) -> Self {
+                Self(Uuid::from_u128(bits))
+            }
+
+            /// The lowest id of a millisecond; of times before 1970, that of 1970.
+            #[must_use]
+            pub fn first_at(time: Timestamp) -> Self {
+                let millis = u128::try_from(time.as_millisecond()).unwrap_or(0);
+                Self::from_u128(millis << 80 | 0x7000_8000_0000_0000_0000)
+            }
+
+            /// When it was made, to the millisecond.
+            #[must_use]
+            pub fn time(self) -> Timestamp {
+                let millis = i64::try_from(self.as_u128() >> 80).unwrap_or(i64::MAX);
+                Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
             }
         }
 
@@ -53,3 +74,19 @@ id!(
     /// result of an old attempt can't be mistaken for the new one's.
     AttemptId
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_lies_within_its_millisecond() {
+        let time = "2026-11-21T07:00:00.123Z".parse::<Timestamp>().unwrap();
+        let first = ExecutionId::first_at(time);
+        assert_eq!(first.to_string(), "01a1fce7-9dfb-7000-8000-000000000000");
+        assert_eq!(first.time(), time);
+        assert_eq!(ExecutionId::first_at(Timestamp::MIN).time(), Timestamp::UNIX_EPOCH);
+        let fresh = ExecutionId::new();
+        assert!(ExecutionId::first_at(fresh.time()) <= fresh);
+    }
+}

@@ -134,6 +134,7 @@ async fn serve(
     tracing::info!("stopping: no new work is taken, what is open is finished or handed back");
     stop.cancel();
     let drained = async {
+        runtime.say_draining().await;
         if let Some((handle, server)) = http {
             stop_http(&handle).await;
             let _ = server.await;

@@ -6,7 +6,8 @@
   const isTyping = (node) => node && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName)) && node.type !== "checkbox";
 
   // -- Live: parts of the page as the server draws them. Whatever a person opened, chose or typed stays.
-  const mine = { DETAILS: ["open"], INPUT: ["value", "checked"], OPTION: ["selected"], DIALOG: ["open"] };
+  const mine = { DETAILS: ["open"], INPUT: ["value", "checked"], TEXTAREA: ["value"], OPTION: ["selected"] };
+  const isMine = (name, node) => (mine[node.tagName] || []).includes(name) && (node.type !== "hidden" || node.name === "token");
   const morph = (id, html) => {
     const old = document.getElementById(id);
     if (!old || old.outerHTML === html) return;
@@ -15,8 +16,7 @@
       ignoreActiveValue: true,
       restoreFocus: true,
       callbacks: {
-        beforeAttributeUpdated: (name, node) => !(mine[node.tagName] || []).includes(name) && !(name === "class" && node.dataset.keep === "class"),
-        beforeNodeMorphed: (node) => node.nodeType !== 1 || !node.matches(".menu:has(:focus)"),
+        beforeAttributeUpdated: (name, node) => !isMine(name, node),
       },
     });
     ready(document.getElementById(id) || document);
@@ -76,6 +76,19 @@
     button.classList.add("done");
     setTimeout(() => button.classList.remove("done"), 1200);
   });
+
+  // -- Times that go on: an element with data-since shows how long ago that was.
+  const length = (secs) => {
+    if (secs < 60) return `${secs.toFixed(0)} s`;
+    const [m, h, d] = [Math.floor(secs / 60), Math.floor(secs / 3600), Math.floor(secs / 86400)];
+    if (secs < 3600) return `${m}m ${String(Math.floor(secs % 60)).padStart(2, "0")}s`;
+    return secs < 86400 ? `${h}h ${String(m % 60).padStart(2, "0")}m` : `${d}d ${h % 24}h`;
+  };
+  // The server's clock counts: how far this one is off is known from the page.
+  const off = Date.now() - Date.parse(document.body.dataset.now);
+  setInterval(() => {
+    for (const node of all("[data-since]")) node.textContent = length(Math.max(0, (Date.now() - off - Date.parse(node.dataset.since)) / 1000));
+  }, 1000);
 
   // -- Selected rows are counted, all can be chosen at once.
   const count = () => {
@@ -148,7 +161,10 @@
   });
 
   // -- What only makes sense with a script is shown by it.
+  const token = $("input[name=token]");
   const ready = (root) => {
+    // Parts come without the token of this browser's forms.
+    for (const node of all("input[name=token]", root)) node.value = token.value;
     for (const node of all("[data-copy]", root)) node.hidden = false;
     count();
   };

@@ -4,13 +4,14 @@
 -- that dead index entries of a busy queue are not walked again), $4 how many at most;
 -- then one array element per free slot: $5 queue, $6 number of the slot in its queue from 1, $7 worker,
 -- $8 seconds of the lease (null: what the task's definition says)
--- Returns: everything that a worker must know of each attempt
+-- Returns: everything that a worker must know of each attempt; nothing of a queue that is paused
 -- Plan: queue_ready per queue by `lateral` (an `= any` with `order by` would sort all that is ready); materialized,
 --       because inlined the planner may run the limited select more than once.
 with picked as materialized (
     select m.execution_id, m.attempt_id, q.queue_id, row_number() over (partition by q.queue_id
                                                                         order by m.priority, m.run_at, m.attempt_id) as slot
       from unnest($1::integer[], $2::smallint[], $3::timestamptz[], $4::bigint[]) as q (queue_id, priority, run_at, many)
+      join tenure.queues o on o.id = q.queue_id and o.paused_at is null
      cross join lateral (
             select c.execution_id, c.attempt_id, c.priority, c.run_at
               from tenure.queue c

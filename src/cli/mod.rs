@@ -12,6 +12,7 @@ pub mod events;
 pub mod failure;
 pub mod logging;
 pub mod program;
+pub mod queue;
 pub mod serve;
 pub mod terminal;
 pub mod text;
@@ -34,7 +35,7 @@ Exit codes:
     0  done; for commands that wait for a run: it completed
     1  the run failed, was cancelled or rejected, or the command itself failed
     2  the command line, or a file named on it, can't be used
-    3  no such execution or agent
+    3  no such execution, agent or queue
     4  no server answers
     5  the server refused
   124  the run timed out, or the server did not answer in time
@@ -119,6 +120,9 @@ pub enum Command {
         #[arg(value_name = "ID")]
         id: String,
     },
+    /// Look at queues, pause and resume them
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Run the server: API, pages, models and timers in one process
     Serve(serve::Serve),
     /// Play the story of a run whose worker and server get killed
@@ -161,6 +165,7 @@ impl Cli {
         match self.command {
             Command::Agent(command) => command.run(&global.api()?, out).await,
             Command::Why { id } => why::run(&global.api()?, out, &id).await,
+            Command::Queue(command) => command.run(&global.api()?, out).await,
             Command::Serve(serve) => serve::run(serve, global.api_key()).await,
             Command::Demo(demo) => demo::run(demo, out).await,
             Command::Worker(program) => program::run(program, &global.server()?, global.api_key()).await,
@@ -231,6 +236,9 @@ mod tests {
             "tenure agent deploy a.json b.yaml",
             "tenure worker --queue q -- ./tool --flag",
             "tenure psql -- -c select",
+            "tenure queue list",
+            "tenure queue pause x --reason maintenance --domain d",
+            "tenure queue resume x",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::Lease;
+use super::stats::Stats;
 use crate::store::commit::Taken;
 use crate::store::queue::{Mark, Slot};
 use crate::store::{self, GenericClient, Pool};
@@ -79,7 +80,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Claims {
     /// Begin to serve polls.
-    pub fn open(pool: Pool) -> Arc<Self> {
+    pub fn open(pool: Pool, stats: Arc<Stats>) -> Arc<Self> {
         let (asks, waiting) = mpsc::unbounded_channel();
         let claims = Arc::new(Self {
             pool: pool.clone(),
@@ -88,7 +89,7 @@ impl Claims {
             workers: Mutex::default(),
             asks,
         });
-        tokio::spawn(serve(pool, waiting));
+        tokio::spawn(serve(pool, stats, waiting));
         claims
     }
 
@@ -324,10 +325,10 @@ impl Claims {
 }
 
 /// Serve all polls that wait at the same time with one statement.
-async fn serve(pool: Pool, mut waiting: mpsc::UnboundedReceiver<Ask>) {
+async fn serve(pool: Pool, stats: Arc<Stats>, mut waiting: mpsc::UnboundedReceiver<Ask>) {
     let mut asks = vec![];
     while waiting.recv_many(&mut asks, 512).await > 0 {
-        if let Err(error) = serve_once(&pool, &mut asks).await {
+        if let Err(error) = serve_once(&pool, &stats, &mut asks).await {
             tracing::warn!(?error, "could not claim work");
             for ask in &asks {
                 // Whoever asks again finds out whether the database is back.
@@ -339,7 +340,7 @@ async fn serve(pool: Pool, mut waiting: mpsc::UnboundedReceiver<Ask>) {
     }
 }
 
-async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error> {
+async fn serve_once(pool: &Pool, stats: &Stats, asks: &mut Vec<Ask>) -> Result<(), store::Error> {
     asks.retain(|a| !a.reply.is_closed());
     let mut slots = vec![];
     let mut owners: HashMap<i32, Vec<usize>> = HashMap::new();
@@ -382,6 +383,7 @@ async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error
             queue.wake.notify_one();
         }
     }
+    let mut handed_out: Vec<_> = leases.iter().flatten().map(|l| (l.attempt, l.queue_id, l.waited)).collect();
     let mut orphans = vec![];
     for (ask, leases) in asks.drain(..).zip(leases) {
         // Who hung up in between gets nothing: its work is ready again at once.
@@ -389,6 +391,8 @@ async fn serve_once(pool: &Pool, asks: &mut Vec<Ask>) -> Result<(), store::Error
             orphans.extend(leases);
         }
     }
+    handed_out.retain(|(attempt, ..)| !orphans.iter().any(|o: &Lease| o.attempt == *attempt));
+    handed_out.iter().for_each(|(_, queue, waited)| stats.started(*queue, *waited));
     if !orphans.is_empty() {
         for id in store::queue::give_back(&db, &orphans).await? {
             if let Some(queue) = queues.get(&id) {

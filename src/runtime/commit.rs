@@ -176,6 +176,8 @@ pub(super) struct After {
     pub deferred: bool,
     /// Executions and their newest event.
     pub changed: Vec<(ExecutionId, i32)>,
+    /// Workers with whom an attempt was lost.
+    pub lost: Vec<i64>,
     /// Model calls that go on here.
     pub hand_offs: Vec<(HandOff, OwnedSemaphorePermit)>,
 }
@@ -261,7 +263,7 @@ impl<'a> Transaction<'a> {
             Work::Report(r) if r.wants_next => Some((i, taken.get(&r.attempt)?)),
             _ => None,
         }));
-        let leases = self.write(&batch, &nexts).await?;
+        let leases = self.write(&mut batch, &nexts).await?;
         for (i, lease) in leases {
             if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
                 *next = Some(Box::new(lease));
@@ -362,7 +364,7 @@ impl<'a> Transaction<'a> {
     /// Write all that was decided, lease what reporters take next, and commit.
     async fn write(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         nexts: &[super::claims::Wanted],
     ) -> Result<Vec<(usize, super::Lease)>, store::Error> {
         let (db, sql) = (self.client(), self.sql);
@@ -380,14 +382,18 @@ impl<'a> Transaction<'a> {
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
         );
-        results.and(events).and(messages).and(tasks).and(retries).and(queued)?;
+        results.and(events).and(messages).and(tasks).and(retries)?;
         withdrawn.and(held).and(advanced)?;
-        let released = released?;
+        let (released, not_leased) = (released?, queued?);
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
         self.after.ready = released;
-        let waits = batch.queued.iter().filter(|q| q.lease.is_none());
-        for queued in waits {
+        batch.hand_offs.retain(|h| !not_leased.contains(&h.attempt));
+        for queued in &batch.queued {
+            if queued.lease.is_some() && !not_leased.contains(&queued.attempt) {
+                self.shared.stats.started(queued.queue, Duration::ZERO);
+                continue;
+            }
             if queued.delay > 0.0 {
                 self.after.deferred = true;
             } else {
@@ -397,13 +403,22 @@ impl<'a> Transaction<'a> {
                 self.after.ready.push(queued.queue);
             }
         }
-        count(batch);
+        leased.iter().for_each(|(_, lease)| self.shared.stats.leased(lease));
+        self.count(batch);
         self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
         Ok(leased)
     }
+
+    /// What is durable now, for monitoring.
+    fn count(&mut self, batch: &Batch) {
+        count(batch);
+        for result in batch.results.iter().filter(|r| r.outcome != "completed") {
+            self.shared.stats.failed(result.taken.queue);
+            self.after.lost.extend(result.taken.worker_id.filter(|_| result.outcome == "lost"));
+        }
+    }
 }
 
-/// What is durable now, for monitoring.
 fn count(batch: &Batch) {
     for result in &batch.results {
         let kind = result.taken.task.kind();

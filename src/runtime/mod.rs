@@ -8,7 +8,9 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+mod queues;
 mod reply;
+mod stats;
 mod wake;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::store;
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
+pub use queues::Switched;
 pub use wake::News;
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
@@ -184,8 +187,10 @@ struct Shared {
     closed: CancellationToken,
     committers: Vec<mpsc::Sender<Item>>,
     claims: Arc<claims::Claims>,
+    stats: Arc<stats::Stats>,
     agents: agents::Agents,
     watched: wake::Watched,
+    echo: wake::Echo,
     news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
@@ -238,6 +243,9 @@ impl Shared {
 
     /// Something was committed: wake who waits for it, here at once and elsewhere soon.
     fn published(&self, after: commit::After) {
+        if !after.lost.is_empty() {
+            self.note_lost(after.lost);
+        }
         for (hand_off, slot) in after.hand_offs {
             let batch::HandOff { execution, attempt, agent, turn, upto } = hand_off;
             let _ = self.calls.send(ModelCall { execution, attempt, agent, turn, upto, slot });
@@ -254,6 +262,18 @@ impl Shared {
         if !after.ready.is_empty() || !after.changed.is_empty() {
             let _ = self.news.send(wake::Told { queues: after.ready, changed: after.changed });
         }
+    }
+
+    /// Write down, for people only, with whom attempts were lost.
+    fn note_lost(&self, workers: Vec<i64>) {
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            for worker in workers {
+                if let Err(error) = store::servers::lost(&pool, worker).await {
+                    tracing::debug!(?error, "could not note which worker was lost");
+                }
+            }
+        });
     }
 
     /// Queues have something ready, without an event.
@@ -276,7 +296,8 @@ impl Runtime {
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<ModelCall>), Error> {
-        let claims = claims::Claims::open(pool.clone());
+        let stats = Arc::new(stats::Stats::default());
+        let claims = claims::Claims::open(pool.clone(), stats.clone());
         // A server that performs no model calls must not count as somebody who waits for them.
         let role = if settings.model_calls == 0 { WEB_QUEUE } else { MODEL_QUEUE };
         let (model_queue, joined) =
@@ -293,8 +314,10 @@ impl Runtime {
             closed: CancellationToken::new(),
             committers,
             claims,
+            stats,
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
+            echo: wake::Echo::default(),
             news,
             calls,
             session: Session {
@@ -311,6 +334,7 @@ impl Runtime {
             tokio::spawn(commit::run(shared.clone(), items));
         }
         tokio::spawn(clock::run(shared.clone()));
+        tokio::spawn(stats::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));
         tokio::spawn(wake::hear(shared.clone(), config));
         // From its first request on, others must notice at once when this server dies. Behind a pooler they never do.
@@ -328,6 +352,24 @@ impl Runtime {
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         &self.shared.stop
+    }
+
+    /// How long the last notification of this server took through Postgres and back; `None` while there was none.
+    #[must_use]
+    pub fn notify_round_trip(&self) -> Option<Duration> {
+        self.shared.echo.last()
+    }
+
+    /// Say that this server takes no new work any more, and what it counted. Gives up soon: it only informs.
+    pub async fn say_draining(&self) {
+        let shared = &self.shared;
+        let said = async {
+            store::servers::drain(&shared.pool, shared.session.id).await?;
+            shared.stats.write(&shared.pool, shared.session.id).await
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(500), said).await {
+            tracing::debug!(?error, "could not say that this server drains");
+        }
     }
 
     /// Executions that change from now on, here and on other servers.

@@ -59,6 +59,31 @@ impl News {
     }
 }
 
+/// How long this server's own notifications take to come back.
+#[derive(Default)]
+pub(super) struct Echo {
+    sent: Mutex<Option<Instant>>,
+    last: Mutex<Option<Duration>>,
+}
+
+impl Echo {
+    fn sending(&self) {
+        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn heard(&self) {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sent) = sent {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent.elapsed());
+        }
+    }
+
+    /// What the last one took.
+    pub fn last(&self) -> Option<Duration> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Watched {
     fn map(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, (watch::Sender<i32>, Instant)>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,6 +163,7 @@ pub(super) async fn tell(shared: Arc<Shared>, mut news: mpsc::UnboundedReceiver<
             payload.push_str(&word);
         }
         payloads.push(payload);
+        shared.echo.sending();
         if let Err(error) = store::servers::notify(&shared.pool, &payloads).await {
             tracing::debug!(?error, "could not notify other servers; they look each second");
         }
@@ -191,6 +217,7 @@ async fn listen(
 fn heard(shared: &Shared, payload: &str) {
     let mut words = payload.split(' ');
     if words.next() == Some(&format!("s{}", shared.session.id)) {
+        shared.echo.heard();
         return;
     }
     for word in words {

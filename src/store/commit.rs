@@ -475,29 +475,30 @@ impl Statements {
         Ok(())
     }
 
-    /// Queue attempts.
+    /// Queue attempts; returns those that were to be leased but wait, because their queue is paused.
     ///
     /// # Errors
     ///
     /// [`Error`]
-    pub async fn enqueue(&self, db: &Client, rows: &[NewQueued]) -> Result<(), Error> {
+    pub async fn enqueue(&self, db: &Client, rows: &[NewQueued]) -> Result<Vec<AttemptId>, Error> {
         if rows.is_empty() {
-            return Ok(());
+            return Ok(vec![]);
         }
-        db.execute(
-            &self.enqueue,
-            &[
-                &column!(rows, r => r.execution),
-                &column!(rows, r => r.attempt),
-                &column!(rows, r => r.queue),
-                &column!(rows, r => r.priority),
-                &column!(rows, r => r.delay),
-                &column!(rows, r => r.lease.map(|l| l.0)),
-                &column!(rows, r => r.lease.map(|l| l.1)),
-            ],
-        )
-        .await?;
-        Ok(())
+        let paused = db
+            .query(
+                &self.enqueue,
+                &[
+                    &column!(rows, r => r.execution),
+                    &column!(rows, r => r.attempt),
+                    &column!(rows, r => r.queue),
+                    &column!(rows, r => r.priority),
+                    &column!(rows, r => r.delay),
+                    &column!(rows, r => r.lease.map(|l| l.0)),
+                    &column!(rows, r => r.lease.map(|l| l.1)),
+                ],
+            )
+            .await?;
+        Ok(paused.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
     }
 
     /// Take back all that is queued of executions.

@@ -1,5 +1,7 @@
 //! Work that waits: claims, leases and what brings it back.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
@@ -41,6 +43,10 @@ pub struct Lease {
     pub queue: String,
     /// The queue's domain, empty for none.
     pub domain: String,
+    /// The queue's id.
+    pub queue_id: i32,
+    /// How long it had been ready.
+    pub waited: Duration,
     /// Tool, check or model.
     pub name: String,
     /// The call's id in the conversation.
@@ -138,6 +144,12 @@ fn claimed(r: &Row) -> Result<Claimed, Error> {
             task: commit::task(r)?,
             queue: r.try_get("queue")?,
             domain: r.try_get("domain")?,
+            queue_id: r.try_get("queue_id")?,
+            waited: r
+                .try_get::<_, Timestamp>("leased_at")?
+                .duration_since(r.try_get("run_at")?)
+                .try_into()
+                .unwrap_or_default(),
             name: r.try_get("name")?,
             call_id: r.try_get("call_id")?,
             input: r.try_get("input")?,

@@ -62,6 +62,108 @@ pub async fn beat(db: &impl GenericClient, id: i64) -> Result<bool, Error> {
     Ok(row.map(|r| r.try_get(0)).transpose()?.unwrap_or(false))
 }
 
+/// A server takes no new work any more.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn drain(pool: &super::Pool, id: i64) -> Result<(), Error> {
+    let db = pool.get().await?;
+    let drain = db.prepare_cached(include_str!("../../sql/workers/drain.sql")).await?;
+    db.execute(&drain, &[&id]).await?;
+    Ok(())
+}
+
+/// An attempt was lost with a worker.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn lost(pool: &super::Pool, id: i64) -> Result<(), Error> {
+    let db = pool.get().await?;
+    let lost = db.prepare_cached(include_str!("../../sql/workers/lost.sql")).await?;
+    db.execute(&lost, &[&id]).await?;
+    Ok(())
+}
+
+/// Pause a queue; false when there is none or it is paused already.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn pause_queue(
+    db: &impl GenericClient,
+    id: i32,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<bool, Error> {
+    let pause = db.prepare_cached(include_str!("../../sql/queues/pause.sql")).await?;
+    Ok(db.query_opt(&pause, &[&id, &by, &reason]).await?.is_some())
+}
+
+/// Let a queue go on; false when there is none or it is not paused.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn resume_queue(
+    db: &impl GenericClient,
+    id: i32,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<bool, Error> {
+    let resume = db.prepare_cached(include_str!("../../sql/queues/resume.sql")).await?;
+    Ok(db.query_opt(&resume, &[&id, &by, &reason]).await?.is_some())
+}
+
+/// What a server did for a queue since it last said so.
+#[derive(Debug)]
+pub struct Served {
+    /// The queue.
+    pub queue: i32,
+    /// Attempts handed out.
+    pub started: i32,
+    /// Attempts that failed, gave up or were lost.
+    pub failed: i32,
+    /// The first ones by how long they had been ready; bucket n (from 0) begins at 2^(n-1) ms.
+    pub waits: Vec<i32>,
+}
+
+/// Add what a server did, and how much is ready now, to the statistics.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn count(db: &impl GenericClient, server: i64, served: &[Served]) -> Result<(), Error> {
+    let count = db.prepare_cached(include_str!("../../sql/queues/count.sql")).await?;
+    let array = |waits: &[i32]| {
+        format!("{{{}}}", waits.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    db.execute(
+        &count,
+        &[
+            &server,
+            &served.iter().map(|s| s.queue).collect::<Vec<_>>(),
+            &served.iter().map(|s| s.started).collect::<Vec<_>>(),
+            &served.iter().map(|s| s.failed).collect::<Vec<_>>(),
+            &served.iter().map(|s| array(&s.waits)).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Delete up to `limit` rows of statistics of each kind that are too old to be looked at.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn forget_stats(db: &impl GenericClient, limit: i64) -> Result<(), Error> {
+    let forget = db.prepare_cached(include_str!("../../sql/queues/forget_stats.sql")).await?;
+    db.execute(&forget, &[&limit]).await?;
+    Ok(())
+}
+
 /// Forget workers that were not heard of for a day.
 ///
 /// # Errors

@@ -53,13 +53,15 @@ pub struct State {
     pub config: Config,
     /// Pages that somebody has open.
     live: ui::Live,
+    /// The numbers above the list of executions.
+    summary: ui::Summary,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config, live: ui::Live::default() }
+        Self { runtime, config, live: ui::Live::default(), summary: ui::Summary::default() }
     }
 }
 

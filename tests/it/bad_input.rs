@@ -80,7 +80,7 @@ async fn depth_and_digits_have_limits_and_what_is_within_comes_back_unchanged() 
     let config = echo().to_string();
     let start =
         |context: &str| format!(r#"{{"agentConfig":{config},"prompt":"p","context":{{"x":{context}}}}}"#);
-    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
 
     // The body and its context are two levels themselves.
     for bad in

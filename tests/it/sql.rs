@@ -72,7 +72,7 @@ async fn a_second_migration_finds_nothing_to_do() {
 async fn two_servers_that_start_on_an_empty_database_migrate_it_once() {
     let database = TestDb::empty().await;
     let (one, other) = tokio::join!(Server::start(&database), Server::start(&database));
-    let logs = one.process().log() + &other.process().log();
+    let logs = format!("{}{}", one.process().log(), other.process().log());
     for file in files(Path::new("sql/migrations"), "sql") {
         let name = file.file_stem().unwrap().to_string_lossy().split_once("__").unwrap().1.to_owned();
         let times = logs.lines().filter(|l| l.contains("migrated the database") && l.contains(&name)).count();

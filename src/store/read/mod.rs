@@ -3,6 +3,9 @@
 pub mod attempts;
 pub mod events;
 pub mod executions;
+pub mod health;
+pub mod list;
 pub mod messages;
 pub mod pages;
 pub mod queues;
+pub mod workers;

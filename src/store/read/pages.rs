@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::{Error, GenericClient};
-use super::executions::{pattern, status_of};
+use super::executions::status_of;
 use crate::engine::Status;
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
@@ -15,21 +15,6 @@ const MESSAGES: &str = include_str!("../../../sql/pages/messages.sql");
 const PAYLOADS: &str = include_str!("../../../sql/pages/payloads.sql");
 const SHAPES: &str = include_str!("../../../sql/pages/shapes.sql");
 const STEPS: &str = include_str!("../../../sql/pages/steps.sql");
-
-/// Which executions a list shows; what is `None` matches everything.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Where it stands.
-    pub status: Option<Status>,
-    /// The agent that it runs.
-    pub agent: Option<String>,
-    /// Exactly this one.
-    pub id: Option<ExecutionId>,
-    /// A text somewhere in the input, the output, the session id or the start key.
-    pub text: Option<String>,
-    /// Only what started before this one.
-    pub before: Option<ExecutionId>,
-}
 
 /// One line of the list of executions.
 #[derive(Debug, Clone)]
@@ -52,6 +37,8 @@ pub struct Line {
     pub turn: i32,
     /// Tokens read and written so far.
     pub tokens: i64,
+    /// The session that it belongs to.
+    pub session: Option<String>,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it ended.
@@ -173,19 +160,14 @@ pub struct Message {
     pub completion_tokens: Option<i64>,
 }
 
-/// Up to `limit` executions, newest first. Takes at most two seconds.
+/// These executions as lines of a list, newest first; those that are not there are left out.
 ///
 /// # Errors
 ///
-/// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
-pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: usize) -> Result<Vec<Line>, Error> {
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn lines(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<Line>, Error> {
     let list = db.prepare_cached(LIST).await?;
-    let db = db.transaction().await?;
-    db.batch_execute("set transaction read only; set local statement_timeout = '2s'").await?;
-    let limit = rows(limit);
-    let (status, text) = (filter.status.map(Status::name), filter.text.as_deref().map(pattern));
-    let found = db.query(&list, &[&status, &filter.agent, &filter.id, &text, &filter.before, &limit]).await?;
-    db.commit().await?;
+    let found = db.query(&list, &[&ids]).await?;
     let waits = |row: &Row| {
         Some(Wait {
             code: row.get::<_, Option<_>>("code")?,
@@ -204,6 +186,7 @@ pub async fn list(db: &mut impl GenericClient, filter: &Filter, limit: usize) ->
         result: row.get("result"),
         turn: row.get("turn"),
         tokens: row.get("tokens"),
+        session: row.get("session_id"),
         started_at: row.get("created_at"),
         ended_at: row.get("ended_at"),
         waits: waits(row),

@@ -1,5 +1,7 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod queues;
+
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use serde::Serialize;
@@ -14,7 +16,10 @@ use crate::store::read::{attempts, events, executions};
 /// Every path of it.
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
-        .service(web::resource("/api/executions/{id}/timeline").get(timeline));
+        .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/queues").get(queues::list))
+        .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
+        .service(web::resource("/api/queues/{name}/resume").post(queues::resume));
 }
 
 #[derive(Serialize)]

@@ -47,7 +47,12 @@ pub async fn act(
     Ok(form::see(&format!("/execution/{id}")))
 }
 
-fn event(action: &str, reason: &str) -> Result<Event, Problem> {
+/// What an action means.
+///
+/// # Errors
+///
+/// 404 when there is no such action.
+pub fn event(action: &str, reason: &str) -> Result<Event, Problem> {
     let given: String = json::storable_text(reason.trim()).chars().take(REASON).collect();
     let reason = if given.is_empty() { "cancelled by a person".to_owned() } else { given };
     match action {
@@ -62,7 +67,7 @@ fn event(action: &str, reason: &str) -> Result<Event, Problem> {
 }
 
 /// Whether what was asked for is so already, as after a second click.
-fn is_so(action: &str, now: Status) -> bool {
+pub fn is_so(action: &str, now: Status) -> bool {
     matches!(
         (action, now),
         ("pause", Status::Paused) | ("resume", Status::Running) | ("cancel", Status::Terminated)

@@ -10,6 +10,7 @@ mod execution;
 mod executions;
 mod kit;
 mod payload;
+mod queues;
 mod raw;
 mod shown;
 mod timeline;
@@ -25,6 +26,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use askama::Template;
 
 use super::Problem;
+pub use executions::Summary;
 pub use kit::live::Live;
 use kit::{Base, Format, Viewer};
 
@@ -44,9 +46,14 @@ pub fn routes(app: &mut ServiceConfig) {
             web::resource("/look").route(read().to(kit::look::show)).route(web::post().to(kit::look::set)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
+        .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
+        .service(web::resource("/views").route(web::post().to(executions::views::save)))
+        .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
         .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
-        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)));
+        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)))
+        .service(pages("/queues").route(read().to(queues::show)))
+        .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
 
 /// A page under its own address and under those that name another format.
@@ -193,7 +200,8 @@ fn protect(headers: &mut HeaderMap) {
     let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(header::REFERRER_POLICY, "no-referrer");
+    // With `no-referrer` browsers would say of our own forms that they come from nowhere: `Origin: null`.
+    set(header::REFERRER_POLICY, "same-origin");
 }
 
 #[cfg(test)]

@@ -372,6 +372,8 @@ mod tests {
             task: engine::Task::Tool { turn: 2, call: 1 },
             queue: name.into(),
             domain: String::new(),
+            queue_id: 1,
+            waited: std::time::Duration::ZERO,
             name: name.into(),
             call_id: Some("call_7".into()),
             input: json(input),

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Kills what is left when this process has ended without cleaning up. `+ pid` adds, `- pid` takes away.
+/// Kills what is left when this process has ended without cleaning up. `+ pid` adds, `- pid` takes away; a negative
+/// pid is a process group.
 const GUARD: &str = r#"
 while read -r sign pid; do
     case $sign in
@@ -20,7 +21,7 @@ while read -r sign pid; do
         -) pids=$(printf '%s' "$pids" | sed "s/ $pid //") ;;
     esac
 done
-[ -z "$pids" ] || kill -KILL $pids
+[ -z "$pids" ] || kill -s KILL -- $pids
 "#;
 
 #[expect(clippy::zombie_processes, reason = "the guard outlives this process")]
@@ -40,18 +41,29 @@ pub struct Process {
     child: Child,
     name: String,
     log: PathBuf,
+    leads: bool,
     reaped: bool,
 }
 
 impl Process {
     /// Start `command`; what it writes is added to `<directory>/<name>.log`.
-    pub fn start(mut command: Command, name: &str, directory: &Path) -> Self {
+    pub fn start(command: Command, name: &str, directory: &Path) -> Self {
+        Self::spawn(command, name, directory, false)
+    }
+
+    /// The same with a process group of its own, which is killed as a whole: for programs that leave children behind.
+    pub fn start_group(mut command: Command, name: &str, directory: &Path) -> Self {
+        command.process_group(0);
+        Self::spawn(command, name, directory, true)
+    }
+
+    fn spawn(mut command: Command, name: &str, directory: &Path, leads: bool) -> Self {
         let log = directory.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let process = Self { child, name: name.to_owned(), log, reaped: false };
-        tell_guard('+', process.pid());
+        let process = Self { child, name: name.to_owned(), log, leads, reaped: false };
+        tell_guard('+', process.guarded());
         process
     }
 
@@ -66,6 +78,9 @@ impl Process {
     /// SIGKILL, and wait until it is gone.
     pub fn kill(&mut self) {
         if !self.reaped {
+            if self.leads {
+                kill_process_group(Pid::from_raw(self.pid()).unwrap(), Signal::KILL).unwrap();
+            }
             self.child.kill().unwrap();
             self.child.wait().unwrap();
             self.reap();
@@ -74,7 +89,11 @@ impl Process {
 
     fn reap(&mut self) {
         self.reaped = true;
-        tell_guard('-', self.pid());
+        tell_guard('-', self.guarded());
+    }
+
+    fn guarded(&self) -> i32 {
+        if self.leads { -self.pid() } else { self.pid() }
     }
 
     /// How it ended, if it has.

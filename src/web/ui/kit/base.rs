@@ -1,5 +1,7 @@
 //! What the frame of every page needs, and two things that most pages end with.
 
+use jiff::Timestamp;
+
 use super::Viewer;
 use crate::web::ui::shown;
 
@@ -20,7 +22,9 @@ pub struct Base {
     pub here: String,
     /// Where open pages get what changes; empty when nothing does.
     pub live: String,
-    /// When it was drawn, in the viewer's zone.
+    /// When it was drawn.
+    pub now: Timestamp,
+    /// The same in the viewer's zone.
     pub as_of: String,
 }
 
@@ -39,6 +43,7 @@ impl Base {
             token: viewer.token.clone(),
             here: viewer.here.clone(),
             live: String::new(),
+            now: viewer.now,
             as_of: viewer.zone.clock(viewer.now),
         }
     }

@@ -25,7 +25,7 @@ pub fn token(headers: &HeaderMap) -> (String, Option<String>) {
         let _ = write!(token, "{byte:02x}");
         token
     });
-    let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict");
+    let cookie = format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax");
     (token, Some(cookie))
 }
 

@@ -36,6 +36,8 @@ use crate::web::{Problem, State};
 
 /// Views that are drawn at the same time, each with one connection to the database.
 const DRAWERS: usize = 2;
+/// Views that one server keeps; who comes later gets a page that does not move.
+const VIEWS: usize = 2000;
 /// Shortest time between two drawings of one view.
 const PACE: Duration = Duration::from_millis(100);
 /// Longest silence on a stream.
@@ -113,6 +115,9 @@ where
         let mut views = state.live.views();
         match views.get(&key) {
             Some(view) => view.subscribe(),
+            None if views.len() >= VIEWS => {
+                return HttpResponse::NoContent().finish();
+            }
             None => {
                 let (view, frames) = watch::channel(Frame::default());
                 views.insert(key.clone(), view.clone());

@@ -1,0 +1,9 @@
+-- Ids of executions from $1 to below $2, newest first, at most $3.
+-- Returns: id
+-- Plan: a range of the primary key.
+select id
+  from tenure.executions
+ where id >= $1
+   and id < $2
+ order by id desc
+ limit $3

@@ -1,0 +1,110 @@
+//! Runs in every state, for pages that show them.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::harness::{Server, TestDb, agent, calls, eventually, says, script, tools};
+
+/// A server with one run of each kind, for tests that only look.
+pub struct Stage {
+    pub base: String,
+    pub completed: String,
+    pub failed: String,
+    pub stuck: String,
+    pub running: String,
+    _held: Mutex<(Server, TestDb)>,
+}
+
+impl Stage {
+    /// The one of this process.
+    pub async fn here() -> &'static Self {
+        static STAGE: OnceCell<Stage> = OnceCell::const_new();
+        STAGE.get_or_init(Self::set).await
+    }
+
+    async fn set() -> Self {
+        let db = TestDb::new().await;
+        let server = Server::start(&db).await;
+        let here = &server;
+        // The order is the list's, oldest first.
+        let timed_out = times_out(here).await;
+        let (completed, failed, stuck) = (completes(here).await, fails(here).await, stuck(here).await);
+        retries(here).await;
+        let cancelled = waits(here, "cancelled", "Look for the wrong book.").await;
+        here.delete(&format!("/api/agent/{cancelled}/cancel?reason=It%20was%20the%20wrong%20book"))
+            .await
+            .ok();
+        let paused = waits(here, "paused", "Look for it when I am back.").await;
+        here.put(&format!("/api/agent/{paused}/pause"), &json!(null)).await.ok();
+        let running = waits(here, "running", &format!("Look for {}", "it".repeat(150))).await;
+        here.until(&timed_out, "TIMED_OUT").await;
+        eventually("the stuck run says why", async || {
+            here.why(&stuck).await.iter().any(|(code, _)| code == "no_worker").then_some(())
+        })
+        .await;
+        Self {
+            base: server.base().to_owned(),
+            completed,
+            failed,
+            stuck,
+            running,
+            _held: Mutex::new((server, db)),
+        }
+    }
+}
+
+/// Two turns; a worker is lost and another takes over; results of some size.
+async fn completes(server: &Server) -> String {
+    server.register("lookup", &json!({ "responseTimeoutSeconds": 1 })).await;
+    let model = script(&[calls(["lookup", "weather"]), says("It appeared in 1859. It rained.")]);
+    let librarian = agent("librarian", &model, tools(["lookup", "weather"]));
+    let id = server.start_run(&librarian, "In which year did the Origin of Species appear?").await;
+    server.take("lookup").await;
+    let rain = server.take("weather").await;
+    server.complete(&rain, &json!({ "rain": true, "mm": 11.5, "gauge": null })).await;
+    let again = server.take("lookup").await;
+    let shelf: Vec<Value> = (0..200).map(|n| json!({ "shelf": n, "title": "Origin" })).collect();
+    server.complete(&again, &json!({ "year": 1859, "found": shelf })).await;
+    server.until(&id, "COMPLETED").await;
+    id
+}
+
+async fn fails(server: &Server) -> String {
+    let refuses = json!({ "fail": { "status": 401 } });
+    let id = server.start_run(&agent("refused", &script(&[refuses]), tools([])), "Ask the oracle.").await;
+    server.until(&id, "FAILED").await;
+    id
+}
+
+async fn times_out(server: &Server) -> String {
+    let mut hurried = agent("hurried", &script(&[calls(["slow"])]), tools(["slow"]));
+    hurried["timeoutSeconds"] = json!(1);
+    let id = server.start_run(&hurried, "Be quick.").await;
+    server.take("slow").await;
+    id
+}
+
+async fn stuck(server: &Server) -> String {
+    let model = script(&[calls(["nobody_here"]), says("Done.")]);
+    server.start_run(&agent("lonely", &model, tools(["nobody_here"])), "Wait for somebody.").await
+}
+
+/// A tool that failed once and is tried again later.
+async fn retries(server: &Server) {
+    server.register("flaky", &json!({ "retryDelaySeconds": 3600 })).await;
+    let model = script(&[calls(["flaky"]), says("Done.")]);
+    server.start_run(&agent("stubborn", &model, tools(["flaky"])), "Try until it works.").await;
+    let task = server.take("flaky").await;
+    let reason = json!({ "reasonForIncompletion": "The library is closed on Sundays." });
+    server.report(&task, "FAILED", &reason).await;
+}
+
+/// A run whose tool a worker is busy with.
+async fn waits(server: &Server, name: &str, prompt: &str) -> String {
+    let model = script(&[calls([name]), says("Done.")]);
+    let id = server.start_run(&agent(name, &model, tools([name])), prompt).await;
+    server.take(name).await;
+    id
+}
