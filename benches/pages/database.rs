@@ -93,7 +93,7 @@ impl Database {
     /// The execution that this share of all others is newer than, of those with details.
     pub async fn id_at(&self, share: f64) -> Result<String, Error> {
         let sql = "select id::text from tenure.executions order by id offset
-                   (select (count(*) * $1)::bigint - 300 from tenure.executions) limit 1";
+                   (select (count(*) * $1::double precision)::bigint - 300 from tenure.executions) limit 1";
         Ok(self.client.query_one(sql, &[&share]).await?.get(0))
     }
 }

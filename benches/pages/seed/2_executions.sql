@@ -44,7 +44,7 @@ select r.id, r.agent, r.version, r.status,
        '{}',
        case r.status when 'completed'
             then ('{"result":"Case ' || r.i || ' is done. ' || a.answer || '","finishReason":"STOP","context":{}}')::json end,
-       case when r.ended_at is null then 4 else 8 end,
+       case when r.ended_at is null then 4 else 8 end + (r.has_details and r.i % 9 = 0)::integer + (r.status = 'paused')::integer,
        's-' || r.i / 5, r.at, coalesce(r.ended_at, r.at + interval '2 seconds'), r.ended_at
   from run r
   join texts p on p.t = r.i % 2000

@@ -96,8 +96,3 @@ select execution_id, row_number() over (partition by i order by at, ord), kind, 
                case status when 'paused' then '{"by":"ana"}' end, coalesce(ended_at, at + interval '2 seconds')
           from part where nth = 1 and status <> 'running') v
  order by i, at, ord;
-
-update tenure.executions e
-   set last_seq = v.many
-  from (select execution_id, count(*) as many from tenure.events group by execution_id) v
- where v.execution_id = e.id and e.last_seq <> v.many;
