@@ -16,6 +16,7 @@ mod list;
 mod outage;
 mod postgres;
 mod queues;
+mod run_page;
 mod sdk;
 mod shutdown;
 mod sql;

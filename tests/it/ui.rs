@@ -94,8 +94,8 @@ async fn a_run_is_on_the_list_and_has_a_page() {
         "tester",
         "Turn 2",
         "<span class=\"k\">&#34;year&#34;</span>",
-        "Tool lookup returned",
-        "tenure.timeline(",
+        "tool lookup returned",
+        "tenure.timeline_page(",
     ] {
         page.shows(text);
     }
@@ -104,11 +104,9 @@ async fn a_run_is_on_the_list_and_has_a_page() {
     let step = read(&server, &format!("/execution/{id}?step=tool-1-0")).await;
     step.shows("aria-label=\"Selected step\"");
     let json = server.get(&format!("/execution/{id}.json")).await.ok();
-    assert_eq!(
-        (&json["status"], &json["output"]["result"]),
-        (&json!("completed"), &json!("It appeared in 1859."))
-    );
-    assert_eq!(json["attempts"][1]["output"], json!({ "year": 1859 }));
+    assert_eq!((&json["status"], &json["turn"]), (&json!("completed"), &json!(2)));
+    let payloads = server.get(&format!("/execution/{id}/payloads.json")).await.ok();
+    assert_eq!(payloads["output"]["result"], "It appeared in 1859.");
     let head = send(server.request("HEAD", &format!("/execution/{id}"))).await;
     assert_eq!((head.status, head.html.as_str()), (200, ""));
 }
@@ -175,7 +173,23 @@ async fn what_anybody_sent_is_text_on_a_page() {
         format!("/executions?before={encoded}"),
         format!("/execution/{id}"),
         format!("/execution/{id}?step=tool-1-0"),
+        format!("/execution/{id}?step=tool-1-0&show=tries"),
+        format!("/execution/{id}?step=tool-1-0&show=raw&raw=1"),
         format!("/execution/{id}?step={encoded}"),
+        format!("/execution/{id}?at={encoded}"),
+        format!("/execution/{id}?show={encoded}&turn={encoded}&fold={encoded}&raw={encoded}"),
+        format!("/execution/{id}/conversation"),
+        format!("/execution/{id}/conversation?raw=1"),
+        format!("/execution/{id}/conversation?before={encoded}"),
+        format!("/execution/{id}/events"),
+        format!("/execution/{id}/attempts"),
+        format!("/execution/{id}/attempts?before={encoded}"),
+        format!("/execution/{id}/state"),
+        format!("/execution/{id}/payloads"),
+        format!("/execution/{id}/agent"),
+        format!("/execution/{id}/logs"),
+        format!("/execution/{id}/logs?attempt={encoded}"),
+        format!("/execution/{id}/{encoded}"),
         format!("/execution/{cancelled}"),
         format!("/execution/{encoded}"),
         format!("/{encoded}"),

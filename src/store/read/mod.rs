@@ -8,4 +8,5 @@ pub mod list;
 pub mod messages;
 pub mod pages;
 pub mod queues;
+pub mod run;
 pub mod workers;

@@ -7,14 +7,10 @@ use super::super::{Error, GenericClient};
 use super::executions::status_of;
 use crate::engine::Status;
 use crate::id::{AttemptId, ExecutionId};
-use crate::json::Json;
 
 const AGENTS: &str = include_str!("../../../sql/pages/agents.sql");
 const LIST: &str = include_str!("../../../sql/pages/list.sql");
-const MESSAGES: &str = include_str!("../../../sql/pages/messages.sql");
-const PAYLOADS: &str = include_str!("../../../sql/pages/payloads.sql");
 const SHAPES: &str = include_str!("../../../sql/pages/shapes.sql");
-const STEPS: &str = include_str!("../../../sql/pages/steps.sql");
 
 /// One line of the list of executions.
 #[derive(Debug, Clone)]
@@ -126,40 +122,6 @@ impl From<&Row> for Step {
     }
 }
 
-/// What an attempt was given and what came of it.
-#[derive(Debug, Clone)]
-pub struct Payload {
-    /// The attempt.
-    pub id: AttemptId,
-    /// What it was given.
-    pub input: Json,
-    /// What it produced.
-    pub output: Option<Json>,
-}
-
-/// One message of a conversation.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// 1-based.
-    pub n: i32,
-    /// `user`, `assistant`, `tool` or `signal`.
-    pub role: String,
-    /// When it was said.
-    pub at: Timestamp,
-    /// The tool or model.
-    pub name: Option<String>,
-    /// Its text, when it is not what an attempt produced.
-    pub content: Option<String>,
-    /// What the attempt produced that it refers to.
-    pub output: Option<Json>,
-    /// Why that attempt failed.
-    pub error: Option<String>,
-    /// Tokens read, for an answer of the model.
-    pub prompt_tokens: Option<i64>,
-    /// Tokens written, for an answer of the model.
-    pub completion_tokens: Option<i64>,
-}
-
 /// These executions as lines of a list, newest first; those that are not there are left out.
 ///
 /// # Errors
@@ -221,52 +183,4 @@ pub async fn shapes(
 ) -> Result<Vec<Step>, Error> {
     let shapes = db.prepare_cached(SHAPES).await?;
     Ok(db.query(&shapes, &[&executions, &rows(limit)]).await?.iter().map(Step::from).collect())
-}
-
-/// The newest `limit` attempts of an execution, in the order of the run.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn steps(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Step>, Error> {
-    let steps = db.prepare_cached(STEPS).await?;
-    Ok(db.query(&steps, &[&id, &rows(limit)]).await?.iter().rev().map(Step::from).collect())
-}
-
-/// What the attempts of one task were given and what came of them, oldest first. Empty when there is no such task.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn payloads(
-    db: &impl GenericClient,
-    id: ExecutionId,
-    (kind, turn, call): (&str, i32, i16),
-) -> Result<Vec<Payload>, Error> {
-    let payloads = db.prepare_cached(PAYLOADS).await?;
-    let rows = db.query(&payloads, &[&id, &kind, &turn, &call]).await?;
-    let payload =
-        |row: &Row| Payload { id: row.get("attempt_id"), input: row.get("input"), output: row.get("output") };
-    Ok(rows.iter().map(payload).collect())
-}
-
-/// The newest `limit` messages of an execution, oldest first.
-///
-/// # Errors
-///
-/// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn messages(db: &impl GenericClient, id: ExecutionId, limit: usize) -> Result<Vec<Message>, Error> {
-    let messages = db.prepare_cached(MESSAGES).await?;
-    let message = |row: &Row| Message {
-        n: row.get("n"),
-        role: row.get("role"),
-        at: row.get("at"),
-        name: row.get("name"),
-        content: row.get("content"),
-        output: row.get("output"),
-        error: row.get("error"),
-        prompt_tokens: row.get("prompt_tokens"),
-        completion_tokens: row.get("completion_tokens"),
-    };
-    Ok(db.query(&messages, &[&id, &rows(limit)]).await?.iter().rev().map(message).collect())
 }

@@ -5,13 +5,12 @@
 
 mod actions;
 mod assets;
-mod conversation;
 mod execution;
 mod executions;
 mod kit;
+mod markdown;
 mod payload;
 mod queues;
-mod raw;
 mod shown;
 mod timeline;
 
@@ -46,12 +45,20 @@ pub fn routes(app: &mut ServiceConfig) {
             web::resource("/look").route(read().to(kit::look::show)).route(web::post().to(kit::look::set)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
+        .service(pages("/execution/{id}").route(read().to(execution::show)))
+        .service(
+            pages("/execution/{id}/{tab}")
+                .route(read().to(execution::tab))
+                .route(web::post().to(actions::act)),
+        )
+        .service(pages("/execution/{id}/payload/{name}").route(read().to(execution::download::of_run)))
+        .service(
+            pages("/execution/{id}/attempt/{attempt}/{name}")
+                .route(read().to(execution::download::of_attempt)),
+        )
         .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
         .service(web::resource("/views").route(web::post().to(executions::views::save)))
         .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
-        .service(web::resource("/execution/{id}.json").route(read().to(raw::execution)))
-        .service(pages("/execution/{id}").route(read().to(execution::show)))
-        .service(web::resource("/execution/{id}/{action}").route(web::post().to(actions::act)))
         .service(pages("/queues").route(read().to(queues::show)))
         .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
@@ -82,6 +89,11 @@ async fn home() -> HttpResponse {
 
 /// Answer with a page.
 fn page(status: StatusCode, viewer: &Viewer, template: &impl Template) -> Result<HttpResponse, Problem> {
+    Ok(html(status, viewer, drawn(template)?))
+}
+
+/// Answer with the HTML of a page.
+fn html(status: StatusCode, viewer: &Viewer, html: String) -> HttpResponse {
     let mut answer = HttpResponse::build(status);
     answer
         .content_type("text/html; charset=utf-8")
@@ -90,7 +102,7 @@ fn page(status: StatusCode, viewer: &Viewer, template: &impl Template) -> Result
     if let Some(cookie) = &viewer.cookie {
         answer.insert_header((header::SET_COOKIE, cookie.as_str()));
     }
-    Ok(answer.body(drawn(template)?))
+    answer.body(html)
 }
 
 /// The HTML of a page.

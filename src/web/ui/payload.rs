@@ -1,11 +1,14 @@
 //! JSON as people read it: indented and coloured from its text, so that numbers, order and repetitions stay as sent.
 
-use crate::json::{self, Json};
+use crate::json;
+use crate::store::read::run::Beginning;
 
-/// Most characters of JSON that a page shows; the raw link has the rest.
-const MOST: usize = 32_000;
 /// JSON that is longer than this is folded at first.
 const FOLD: usize = 3_000;
+/// Most coloured pieces; what follows has no colour and stays as sent.
+const PIECES: usize = 2_000;
+/// Deepest level that is indented further.
+const DEEPEST: usize = 24;
 
 /// A piece of text in one colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +33,14 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// From stored JSON.
-    pub fn of(stored: &Json) -> Self {
-        let text = json::restore(stored.text());
-        let (text, cut) = match text.char_indices().nth(MOST) {
-            Some((at, _)) => (&text[..at], true),
-            None => (&*text, false),
-        };
-        let folded = text.len() > FOLD;
-        Self { spans: spans(text), size: size(stored.text().len()), folded, cut }
+    /// From the beginning of stored JSON that has `bytes` in all.
+    pub fn beginning(stored: &Beginning) -> Self {
+        let bytes = usize::try_from(stored.bytes).unwrap_or(0);
+        Self::shown(&json::restore(&stored.text), bytes, bytes > stored.text.len())
+    }
+
+    fn shown(text: &str, bytes: usize, cut: bool) -> Self {
+        Self { spans: spans(text), size: size(bytes), folded: text.len() > FOLD, cut }
     }
 }
 
@@ -58,6 +60,10 @@ fn spans(text: &str) -> Vec<Span> {
     let mut depth = 0_usize;
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
+        if out.len() >= PIECES {
+            push(&mut out, "", rest);
+            break;
+        }
         let (class, taken) = token(first, rest);
         let (piece, after) = (&rest[..taken], rest[taken..].trim_start());
         let empty = matches!((first, after.chars().next()), ('{', Some('}')) | ('[', Some(']')));
@@ -86,7 +92,7 @@ fn spans(text: &str) -> Vec<Span> {
 }
 
 fn line(depth: usize) -> String {
-    format!("\n{}", "  ".repeat(depth))
+    format!("\n{}", "  ".repeat(depth.min(DEEPEST)))
 }
 
 fn push(out: &mut Vec<Span>, class: &'static str, text: &str) {
@@ -146,11 +152,23 @@ mod tests {
 
     #[test]
     fn what_is_long_is_folded_and_what_is_huge_is_cut() {
-        let json = |n| Json::of(&"x".repeat(n));
-        assert!(!Payload::of(&json(100)).folded);
-        let (folded, huge) = (Payload::of(&json(5_000)), Payload::of(&json(100_000)));
+        let json = |n, bytes| {
+            let text = format!("\"{}\"", "x".repeat(n));
+            Payload::beginning(&Beginning { text, bytes })
+        };
+        assert!(!json(98, 100).folded);
+        let (folded, huge) = (json(5_000, 5_002), json(32_000, 100_000));
         assert!(folded.folded && !folded.cut && huge.folded && huge.cut);
         assert_eq!(huge.size, "97.7 kB");
+    }
+
+    #[test]
+    fn what_would_take_too_much_room_has_no_colour_and_little_indentation() {
+        let dense = format!("[{}", "1,".repeat(16_000));
+        let drawn = spans(&dense);
+        assert!(drawn.len() <= PIECES + 1 && drawn.last().is_some_and(|s| s.class.is_empty()));
+        let deep: usize = spans(&"[1,".repeat(10_000)).iter().map(|s| s.text.len()).sum();
+        assert!(deep < 300_000, "{deep}");
     }
 
     proptest! {

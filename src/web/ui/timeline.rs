@@ -16,6 +16,8 @@ const FOLD: f64 = 60.0;
 const FOLDED: f64 = 0.15;
 /// Narrowest bar, in percent.
 const NARROWEST: f64 = 0.4;
+/// Most bars on the one line of a turn whose steps are not shown.
+const MOST: usize = 16;
 /// Width of a letter beside a bar, in percent of a usual column.
 const LETTER: f64 = 0.8;
 
@@ -45,6 +47,8 @@ pub struct Turn {
     pub tokens: String,
     /// Its steps.
     pub lanes: Vec<Lane>,
+    /// All of its tries and waits on one line, for when its steps are not shown.
+    pub bars: Vec<Bar>,
 }
 
 /// One step.
@@ -143,6 +147,7 @@ impl Turn {
             took: shown::duration(shown::secs(begin, end)),
             tokens: tokens(steps),
             lanes: steps.chunk_by(same_step).map(|tries| Lane::draw(tries, scale)).collect(),
+            bars: one_line(steps, scale).into_iter().rev().take(MOST).rev().collect(),
         }
     }
 }
@@ -396,9 +401,12 @@ fn percent(x: f64) -> String {
 
 /// A small picture of what a run's time was spent on.
 pub fn shape(steps: &[Step], begin: Timestamp, end: Timestamp) -> Vec<Bar> {
-    let scale = Scale::over(steps, begin, end, true, &Zone::default());
-    let mut bars: Vec<Bar> = steps.iter().flat_map(|s| bars(s, &scale)).collect();
-    // They lie on one line: work is drawn over waits.
+    one_line(steps, &Scale::over(steps, begin, end, true, &Zone::default()))
+}
+
+/// All bars of these tries on one line: work is drawn over waits.
+fn one_line(steps: &[Step], scale: &Scale) -> Vec<Bar> {
+    let mut bars: Vec<Bar> = steps.iter().flat_map(|s| bars(s, scale)).collect();
     bars.sort_by_key(|bar| !matches!(bar.ink, "queue" | "retry"));
     bars
 }

@@ -21,8 +21,6 @@ pub struct Line {
     pub mark: shown::Mark,
     pub title: String,
     pub agent: String,
-    /// Address of the agent's own executions.
-    pub of_agent: String,
     pub version: i32,
     pub now: String,
     pub more: String,
@@ -54,7 +52,6 @@ fn line(line: &pages::Line, steps: &[pages::Step], viewer: &Viewer) -> Line {
         mark: mark(line),
         title: title.unwrap_or_else(|| "(no prompt)".to_owned()),
         agent: shown::excerpt(&line.agent, 80),
-        of_agent: Asked::of(Query::default().with(agent)).address(),
         version: line.version,
         now: what,
         more,

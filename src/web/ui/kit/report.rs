@@ -22,8 +22,6 @@ pub enum Cell {
     Text(String),
     /// A count.
     Int(i64),
-    /// A yes or no.
-    Bool(bool),
     /// A share, a rate.
     Float(f64),
     /// A length of time in seconds.
@@ -60,7 +58,6 @@ impl Cell {
             Self::None => Value::Null,
             Self::Text(text) => Value::String(text.clone()),
             Self::Int(n) => (*n).into(),
-            Self::Bool(b) => (*b).into(),
             Self::Float(x) | Self::Secs(x) => Number::from_f64(*x).map_or(Value::Null, Value::Number),
             Self::Time(at) => Value::String(at.to_string()),
             Self::Json(json) => serde_json::from_str(json.text()).unwrap_or(Value::Null),
@@ -74,7 +71,6 @@ impl Cell {
             Self::Text(text) => harmless(shown::text(text)),
             Self::Json(json) => harmless(shown::text(json.text())),
             Self::Int(n) => n.to_string(),
-            Self::Bool(b) => b.to_string(),
             Self::Float(x) | Self::Secs(x) => x.to_string(),
             Self::Time(at) => at.to_string(),
         }
@@ -87,7 +83,6 @@ impl Cell {
             Self::Text(text) => printable(&shown::excerpt(text, 100)),
             Self::Json(json) => printable(&shown::excerpt(json.text(), 100)),
             Self::Int(n) => n.to_string(),
-            Self::Bool(b) => if *b { "yes" } else { "no" }.to_owned(),
             Self::Float(x) => format!("{x:.2}"),
             Self::Secs(secs) => shown::duration(*secs),
             Self::Time(at) => viewer.zone.full(*at),

@@ -1,0 +1,271 @@
+//! What stands above every view of a run: title, status, actions, facts, what it waits for, the views.
+
+use super::address::{Tab, Wanted};
+use super::{Part, Run, Statement};
+use crate::engine::Status;
+use crate::store::read::executions::Reason;
+use crate::store::read::run::Value;
+use crate::web::ui::kit::{Base, Cell, Copies};
+use crate::web::ui::shown;
+
+/// For `templates/execution.html`.
+pub struct Frame {
+    pub id: String,
+    pub title: String,
+    pub agent: String,
+    pub version: i32,
+    pub mark: shown::Mark,
+    pub is_live: bool,
+    pub is_paused: bool,
+    pub facts: Vec<Fact>,
+    pub ended: Option<String>,
+    pub reasons: Vec<Why>,
+    pub then: Option<Then>,
+    pub tabs: Vec<View>,
+    pub link: String,
+    pub copies: Copies,
+    pub statements: Vec<Statement>,
+}
+
+pub struct Fact {
+    pub name: &'static str,
+    pub value: String,
+    /// What comes after it.
+    pub more: String,
+    /// What it is exactly.
+    pub title: String,
+    pub is_code: bool,
+}
+
+pub struct Why {
+    pub mark: &'static str,
+    pub icon: &'static str,
+    pub text: String,
+    pub hint: String,
+    pub since: String,
+    /// Where to do something about it.
+    pub queue: Option<String>,
+    pub can_resume: bool,
+}
+
+/// That the run is shown as it was.
+pub struct Then {
+    pub event: i32,
+    pub events: i32,
+    pub at: String,
+    pub now: String,
+}
+
+pub struct View {
+    pub word: String,
+    pub address: String,
+    pub is_current: bool,
+    pub count: String,
+    pub is_bad: bool,
+}
+
+impl Run<'_> {
+    /// The frame of the site; it follows the run while that goes on and is not looked back at.
+    pub fn base(&self) -> Base {
+        if self.is_live() {
+            Base::live(self.viewer, "executions", self.viewer.here.clone())
+        } else {
+            Base::of(self.viewer, "executions")
+        }
+    }
+
+    /// The frame of a view, which prints `statements` and can be copied as a list or as a document.
+    pub fn frame(&self, statements: Vec<Statement>, is_list: bool) -> Frame {
+        let head = &self.head;
+        let status = self.then.as_ref().map_or(head.status, |then| then.status);
+        let reason = self.then.as_ref().map_or(&head.reason, |then| &then.reason);
+        let title = shown::excerpt(head.prompt.as_deref().unwrap_or("(a very large input)"), 120);
+        Frame {
+            id: self.id.to_string(),
+            title: if title.is_empty() { "(no prompt)".to_owned() } else { title },
+            agent: shown::excerpt(&head.agent, 80),
+            version: head.version,
+            mark: shown::status(status, worst(&self.reasons)),
+            is_live: self.is_live(),
+            is_paused: head.status == Status::Paused,
+            facts: self.facts(),
+            ended: reason.as_deref().map(|r| shown::sentence(&shown::text(r))),
+            reasons: self.reasons.iter().map(|r| self.why(r)).collect(),
+            then: self.then.as_ref().map(|then| Then {
+                event: then.event,
+                events: head.events,
+                at: self.viewer.zone.stamp(then.at),
+                now: self.link(&self.wanted.at(0)),
+            }),
+            tabs: self.tabs(),
+            link: format!("{}{}", self.viewer.origin, self.viewer.here),
+            copies: self.copies(&statements, is_list),
+            statements: self.statements(statements),
+        }
+    }
+
+    fn copies(&self, statements: &[Statement], is_list: bool) -> Copies {
+        let flag = self.viewer.server_flag();
+        let copies = Copies::curl(self.viewer, is_list)
+            .and("CLI", format!("tenure agent status {}{flag}", self.id))
+            .and("CLI, live", format!("tenure agent stream {}{flag}", self.id));
+        match statements.first() {
+            Some(statement) => copies.and("SQL", statement.sql.clone()),
+            None => copies,
+        }
+    }
+
+    /// The view's own statements, then those of the frame.
+    fn statements(&self, mut statements: Vec<Statement>) -> Vec<Statement> {
+        match self.at() {
+            None => statements.push(self.statement("The run", Part::Head, &[])),
+            Some(n) => {
+                statements.push(self.statement("The run as it was then", Part::AsOf, &[Value::from(n)]));
+            }
+        }
+        if self.is_live() {
+            statements.push(self.statement("Why it is not moving", Part::Why, &[]));
+        }
+        statements
+    }
+
+    fn tabs(&self) -> Vec<View> {
+        let kept = self.wanted.kept();
+        let view = |tab: Tab| {
+            let (word, count, is_bad) = self.tab_words(tab);
+            let own = if tab == Tab::Timeline {
+                kept.clone()
+            } else {
+                Wanted { show: String::new(), ..kept.clone() }
+            };
+            View { word, address: own.address(self.id, tab), is_current: tab == self.tab, count, is_bad }
+        };
+        Tab::ALL.into_iter().map(view).collect()
+    }
+
+    fn tab_words(&self, tab: Tab) -> (String, String, bool) {
+        let plain = |word: &str, n: i64| {
+            (word.to_owned(), if n == 0 { String::new() } else { shown::count(n) }, false)
+        };
+        match tab {
+            Tab::Timeline => plain("Timeline", 0),
+            Tab::Conversation => plain("Conversation", self.messages().into()),
+            Tab::Events => plain("Events", self.newest().into()),
+            Tab::Attempts if self.work.failed > 0 => {
+                ("Attempts".to_owned(), format!("{} failed", shown::count(self.work.failed)), true)
+            }
+            Tab::Attempts => plain("Attempts", self.work.attempts),
+            Tab::State => plain("State", 0),
+            Tab::Payloads => plain("Input and output", 0),
+            Tab::Agent => plain(&format!("Agent v{}", self.head.version), 0),
+            Tab::Logs if self.work.lines > 10_000 => ("Logs".to_owned(), "10k+".to_owned(), false),
+            Tab::Logs => plain("Logs", self.work.lines),
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let (head, zone) = (&self.head, &self.viewer.zone);
+        let fact = |name, value: String| Fact {
+            name,
+            title: value.clone(),
+            value,
+            more: String::new(),
+            is_code: false,
+        };
+        let work = &self.work;
+        let tokens = work.prompt_tokens + work.completion_tokens;
+        let mut facts = vec![
+            Fact {
+                title: zone.stamp(head.created_at),
+                ..fact("Started", zone.at(head.created_at, self.viewer.now))
+            },
+            Fact {
+                more: format!(", of that {} working", shown::duration(work.working)),
+                ..fact("Took", shown::duration(shown::secs(head.created_at, self.until())))
+            },
+            fact("Turns", shown::count(self.turn().into())),
+            Fact {
+                title: format!(
+                    "{} in, {} out, {}",
+                    work.prompt_tokens,
+                    work.completion_tokens,
+                    shown::many(work.model_calls, "model call")
+                ),
+                ..fact("Tokens", shown::count(tokens))
+            },
+        ];
+        let code = |name, value: &str| Fact { is_code: true, ..fact(name, shown::excerpt(value, 120)) };
+        facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| code("Session", s)));
+        facts.extend(head.start_key.as_deref().map(|k| code("Idempotency key", k)));
+        facts
+    }
+
+    fn turn(&self) -> i32 {
+        self.then.as_ref().map_or(self.head.turn, |then| then.turn)
+    }
+
+    fn why(&self, reason: &Reason) -> Why {
+        let (mark, icon) = match reason.code.as_str() {
+            "no_worker" | "no_server" => ("warn", "alert"),
+            "retry" | "lost" => ("warn", "redo"),
+            "paused" => ("idle", "pause"),
+            "leased" | "model_running" => ("run", "ring"),
+            _ => ("idle", "clock"),
+        };
+        let now = self.viewer.now;
+        let since = reason.since.filter(|s| *s < now);
+        let queue = reason.queue.as_deref().filter(|_| reason.code != "no_server");
+        let query = queue.and_then(|q| serde_urlencoded::to_string([("queue", shown::text(q))]).ok());
+        Why {
+            mark,
+            icon,
+            text: shown::sentence(&shown::excerpt(&reason.text, 600)),
+            hint: reason
+                .hint
+                .as_deref()
+                .map(|h| shown::sentence(&shown::excerpt(h, 300)))
+                .unwrap_or_default(),
+            since: since.map(|s| shown::duration(shown::secs(s, now))).unwrap_or_default(),
+            queue: query.map(|q| format!("/queues?{q}")),
+            can_resume: reason.code == "paused",
+        }
+    }
+
+    /// What a program reads first of a run.
+    pub fn cells(&self) -> Vec<(&'static str, Cell)> {
+        let (head, work) = (&self.head, &self.work);
+        let status = self.then.as_ref().map_or(head.status, |then| then.status);
+        let reason = self.then.as_ref().map_or(&head.reason, |then| &then.reason);
+        let ended_at = head.ended_at.filter(|_| status.is_terminal());
+        vec![
+            ("id", Cell::Text(self.id.to_string())),
+            ("agent", Cell::Text(head.agent.clone())),
+            ("version", Cell::Int(head.version.into())),
+            ("status", Cell::Text(status.name().to_owned())),
+            ("reason", Cell::text(reason.clone())),
+            ("prompt", Cell::text(head.prompt.clone())),
+            ("turn", Cell::Int(self.turn().into())),
+            ("started_at", Cell::Time(head.created_at)),
+            ("ended_at", Cell::time(ended_at)),
+            ("duration", Cell::Secs(shown::secs(head.created_at, self.until()))),
+            ("working", Cell::Secs(work.working)),
+            ("prompt_tokens", Cell::Int(work.prompt_tokens)),
+            ("completion_tokens", Cell::Int(work.completion_tokens)),
+            ("session_id", Cell::text(head.session_id.clone())),
+            ("idempotency_key", Cell::text(head.start_key.clone())),
+            ("events", Cell::Int(self.newest().into())),
+            ("messages", Cell::Int(self.messages().into())),
+            ("attempts", Cell::Int(work.attempts)),
+        ]
+    }
+}
+
+/// The reason that colours the status.
+fn worst(reasons: &[Reason]) -> Option<&str> {
+    let rank = |code: &str| match code {
+        "no_worker" | "no_server" => 0,
+        "lost" | "retry" => 1,
+        _ => 2,
+    };
+    reasons.iter().map(|r| r.code.as_str()).min_by_key(|code| rank(code))
+}
