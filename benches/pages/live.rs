@@ -14,6 +14,7 @@ use tokio::{task::JoinHandle, time};
 use super::{
     Error,
     database::Database,
+    load,
     report::{Figure, Goal},
     server::Server,
 };
@@ -28,8 +29,12 @@ const EXTRA: Goal = Goal::Count(2.0);
 const MARK: &str = "seen-by-tabs-";
 /// Digits of the number.
 const DIGITS: usize = 6;
+/// Longest text that is looked for, which two chunks may share.
+const LONGEST: usize = 40;
 /// Time between two reports: several a second, and longer than a page's own pace.
 const APART: Duration = Duration::from_millis(150);
+/// The same for pages that take longer to draw.
+const LONG_APART: Duration = Duration::from_millis(500);
 /// How long a part may take to arrive before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,6 +51,7 @@ pub async fn measure(server: &Server, database: &Database, quick: bool) -> Resul
     let with = stage.connections(database, reports, &all).await?;
     figures.extend(stage.visible(database, "200 pages of 200 runs", reports * 2, &all, TABS).await?);
     figures.extend(long_run(server, database, if quick { 5 } else { 40 }).await?);
+    figures.extend(stage.list(if quick { 5 } else { 40 }).await?);
     figures.push(
         Figure::count("connections more with 200 pages of 200 runs", EXTRA, with - without)
             .note(&format!("{without} without, {with} with")),
@@ -56,6 +62,7 @@ pub async fn measure(server: &Server, database: &Database, quick: bool) -> Resul
 /// Runs whose tool is performed here.
 struct Stage<'a> {
     server: &'a Server,
+    agent: Value,
     runs: Vec<String>,
     /// What waits to be reported, by run.
     tasks: HashMap<String, Value>,
@@ -78,18 +85,19 @@ impl<'a> Stage<'a> {
             "tools": [{ "name": "bench_tool", "description": "It.", "inputSchema": { "type": "object" }, "toolType": "worker" }],
             "maxTurns": 100_000, "timeoutSeconds": 0, "external": false,
         });
-        let mut stage = Self { server, runs: vec![], tasks: HashMap::new(), next: 1 };
-        for n in 0..runs {
-            let started = stage
-                .post(
-                    "/api/agent/start",
-                    &json!({ "agentConfig": agent, "prompt": format!("Open page {n}") }),
-                )
-                .await?;
-            let id = started["executionId"].as_str().ok_or("a start gave no id")?;
-            stage.runs.push(id.to_owned());
+        let mut stage = Self { server, agent, runs: vec![], tasks: HashMap::new(), next: 1 };
+        for _ in 0..runs {
+            let run = stage.start().await?;
+            stage.runs.push(run);
         }
         Ok(stage)
+    }
+
+    /// Start a run; its id.
+    async fn start(&self) -> Result<String, Error> {
+        let request = json!({ "agentConfig": self.agent, "prompt": "Call the tool, again and again." });
+        let started = self.post("/api/agent/start", &request).await?;
+        Ok(started["executionId"].as_str().ok_or("a start gave no id")?.to_owned())
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
@@ -141,7 +149,7 @@ impl<'a> Stage<'a> {
     ) -> Result<Vec<Figure>, Error> {
         eprintln!("live, {name}");
         let paths = runs.iter().cycle().take(tabs).map(|id| format!("/execution/{id}"));
-        let open = Tabs::open(self.server, paths).await?;
+        let open = Tabs::open(self.server, paths, marks).await?;
         let mut reported = HashMap::new();
         let mut pace = time::interval(APART);
         for run in runs.iter().cycle().step_by(runs.len().div_ceil(many).max(1)).take(many) {
@@ -157,7 +165,7 @@ impl<'a> Stage<'a> {
 
     /// The most connections that the server has while workers report and these runs are open.
     async fn connections(&mut self, database: &Database, many: usize, open: &[String]) -> Result<i64, Error> {
-        let tabs = Tabs::open(self.server, open.iter().map(|id| format!("/execution/{id}"))).await?;
+        let tabs = Tabs::open(self.server, open.iter().map(|id| format!("/execution/{id}")), marks).await?;
         let (most, stop) = (AtomicI64::new(0), AtomicBool::new(false));
         let watch = async {
             while !stop.load(Ordering::Relaxed) {
@@ -183,18 +191,34 @@ impl<'a> Stage<'a> {
     }
 }
 
+impl Stage<'_> {
+    /// New runs, as the open list counts them above itself.
+    async fn list(&mut self, many: usize) -> Result<Vec<Figure>, Error> {
+        eprintln!("live, the list");
+        let open = Tabs::open(self.server, std::iter::once("/executions".to_owned()), newer).await?;
+        let mut reported = HashMap::new();
+        for mark in 1..=many {
+            self.start().await?;
+            reported.insert(mark, Reported { answered: Instant::now(), attempt: String::new() });
+            time::sleep(LONG_APART).await;
+        }
+        let seen = open.close(many, 1).await;
+        Ok(figures("live, a new run in the open list", &reported, &seen, &HashMap::new(), 1))
+    }
+}
+
 /// A run of 20,000 events in an open page, while somebody sends it words.
 async fn long_run(server: &Server, database: &Database, many: usize) -> Result<Vec<Figure>, Error> {
     let id = &database.long_run;
     eprintln!("live, 1 page of the run of 20,000 events");
-    let open = Tabs::open(server, std::iter::once(format!("/execution/{id}"))).await?;
+    let open = Tabs::open(server, std::iter::once(format!("/execution/{id}")), marks).await?;
     let mut reported = HashMap::new();
     for mark in 1..=many {
         let body = json!({ "message": format!("{MARK}{mark:0DIGITS$}") });
         let request = server.client.post(format!("{}/api/agent/{id}/signal", server.base)).json(&body);
         request.send().await?.error_for_status()?;
         reported.insert(mark, Reported { answered: Instant::now(), attempt: String::new() });
-        time::sleep(Duration::from_millis(500)).await;
+        time::sleep(LONG_APART).await;
     }
     let seen = open.close(many, 1).await;
     Ok(figures("live, 1 page of the run of 20,000 events", &reported, &seen, &HashMap::new(), 1))
@@ -252,34 +276,45 @@ struct Tabs {
 }
 
 impl Tabs {
-    /// Open them, and wait until each has received something.
-    async fn open(server: &Server, paths: impl Iterator<Item = String>) -> Result<Self, Error> {
+    /// Open pages as a browser does, and wait until each has received something. `find` finds marks in what they receive.
+    async fn open(
+        server: &Server,
+        paths: impl Iterator<Item = String>,
+        find: fn(&[u8]) -> Vec<usize>,
+    ) -> Result<Self, Error> {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let tabs = Self { seen: Arc::default(), readers: vec![] };
-        let opened = paths.map(|path| {
-            let request = client.get(format!("{}{path}", server.base)).header("accept", "text/event-stream");
-            async move { Ok::<_, Error>(request.send().await?.error_for_status()?.bytes_stream().boxed()) }
-        });
+        let (mut followed, mut opened) = (HashMap::new(), vec![]);
+        for path in paths {
+            let stream = match followed.get(&path) {
+                Some(stream) => String::clone(stream),
+                None => followed.entry(path.clone()).or_insert(stream_of(server, &path).await?).clone(),
+            };
+            let request =
+                client.get(format!("{}{stream}", server.base)).header("accept", "text/event-stream");
+            opened.push(
+                async move { Ok::<_, Error>(request.send().await?.error_for_status()?.bytes_stream()) },
+            );
+        }
         let streams = futures_util::future::try_join_all(opened).await?;
+        let mut tabs = Self { seen: Arc::default(), readers: vec![] };
         let (ready, mut is_ready) = tokio::sync::mpsc::channel(TABS);
-        let mut tabs = tabs;
         for mut stream in streams {
             let (seen, ready) = (tabs.seen.clone(), ready.clone());
             tabs.readers.push(tokio::spawn(async move {
                 let (mut tail, mut known, mut greeted) = (Vec::new(), HashSet::new(), false);
                 while let Some(Ok(chunk)) = stream.next().await {
                     tail.extend_from_slice(&chunk);
-                    if !greeted && find(&tail, b"event: drawn").is_some() {
+                    if !greeted && position(&tail, b"event: drawn").is_some() {
                         greeted = true;
                         let _ = ready.send(()).await;
                     }
-                    for mark in marks(&tail) {
+                    for mark in find(&tail) {
                         if known.insert(mark) {
                             let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                             seen.push((mark, Instant::now(), SystemTime::now()));
                         }
                     }
-                    let keep = tail.len().min(MARK.len() + DIGITS);
+                    let keep = tail.len().min(LONGEST);
                     tail.drain(..tail.len() - keep);
                 }
             }));
@@ -313,18 +348,34 @@ impl Drop for Tabs {
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+/// The address of a page's own stream.
+async fn stream_of(server: &Server, path: &str) -> Result<String, Error> {
+    let page = load::ask(server, path).await?.text;
+    let (_, after) = page.split_once(" data-live=\"").ok_or_else(|| format!("{path} is not live"))?;
+    let (address, _) = after.split_once('"').unwrap_or_default();
+    Ok(address.replace("&amp;", "&").replace("&#38;", "&"))
+}
+
+fn position(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
 /// The marks of a text, in its order.
 fn marks(mut text: &[u8]) -> Vec<usize> {
     let mut found = vec![];
-    while let Some(at) = find(text, MARK.as_bytes()) {
+    while let Some(at) = position(text, MARK.as_bytes()) {
         text = &text[at + MARK.len()..];
         if let Some(mark) = text.get(..DIGITS).and_then(|d| std::str::from_utf8(d).ok()?.parse().ok()) {
             found.push(mark);
         }
     }
     found
+}
+
+/// How many newer runs an open list speaks of; each of them counts as seen.
+fn newer(text: &[u8]) -> Vec<usize> {
+    let Some(at) = position(text, b" newer execution") else { return vec![] };
+    let digits = text[..at].iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let many = std::str::from_utf8(&text[at - digits..at]).ok().and_then(|d| d.parse().ok());
+    (1..=many.unwrap_or(0)).collect()
 }

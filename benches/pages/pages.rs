@@ -41,8 +41,6 @@ async fn lists(server: &Server, database: &Database, times: usize) -> Result<Vec
         ("list, page after 500,000 others", format!("/executions?before={deep}")),
         ("list, failed, page after 500,000 others", format!("/executions?q=status:failed&before={deep}")),
         ("queues", "/queues".to_owned()),
-        ("agents", "/agents".to_owned()),
-        ("one agent", "/agents/fraud_check".to_owned()),
     ];
     let mut figures = vec![];
     for (name, path) in pages {
@@ -82,7 +80,7 @@ async fn searches(server: &Server, times: usize) -> Result<Vec<Figure>, Error> {
 
 /// Whether a list says that not all of it is shown.
 fn stopped(page: &Sample) -> bool {
-    page.text.contains("stopped")
+    page.text.contains("class=\"stopped\"")
 }
 
 /// The page of a run of 20,000 events, and of one with an answer of 100 MB.
@@ -91,8 +89,11 @@ async fn runs(server: &Server, database: &Database, times: usize) -> Result<Vec<
     let (long, wide) = (&database.long_run, &database.wide_run);
     let pages = [
         ("20,000 events", format!("/execution/{long}")),
-        ("20,000 events, one step open", format!("/execution/{long}?step=1250.model.0")),
-        ("20,000 events, as it was at event 10,000", format!("/execution/{long}?at=10000")),
+        ("20,000 events, a step in the middle", format!("/execution/{long}?turn=1250&step=tool-1250-1")),
+        ("20,000 events, as after event 10,000", format!("/execution/{long}?at=10000")),
+        ("20,000 events, its conversation", format!("/execution/{long}/conversation")),
+        ("20,000 events, its events", format!("/execution/{long}/events")),
+        ("20,000 events, its attempts", format!("/execution/{long}/attempts")),
         ("answer of 100 MB", format!("/execution/{wide}")),
     ];
     for (name, path) in pages {
