@@ -127,6 +127,24 @@ impl Zone {
         let day = |t: Timestamp| self.format(t, "%Y-%m-%d");
         self.format(time, if day(time) == day(now) { "%H:%M:%S" } else { "%b %-d, %H:%M" })
     }
+
+    /// A sentence of the database, which writes times in full and in UTC, with its times as lists show them here.
+    pub fn retold(&self, text: &str, now: Timestamp) -> String {
+        let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(at) = rest.find(" UTC") {
+            let begin = at.checked_sub("2026-11-21 14:05:09".len()).filter(|b| rest.is_char_boundary(*b));
+            let time = begin.and_then(|b| format!("{}Z", &rest[b..at]).parse::<Timestamp>().ok());
+            match (begin, time) {
+                (Some(begin), Some(time)) => {
+                    out.push_str(&rest[..begin]);
+                    out.push_str(&self.at(time, now));
+                }
+                _ => out.push_str(&rest[..at + 4]),
+            }
+            rest = &rest[at + 4..];
+        }
+        out + rest
+    }
 }
 
 /// A status as people read it: never colour alone.
@@ -183,7 +201,7 @@ pub fn kind_icon(kind: &str) -> &'static str {
 }
 
 /// What a waiting execution needs, in two lines.
-pub fn wait(wait: &Wait) -> (String, String) {
+pub fn wait(wait: &Wait, zone: &Zone, now: Timestamp) -> (String, String) {
     let more = match wait.reasons {
         ..=1 => String::new(),
         n => format!("and {} more", many(n - 1, "reason")),
@@ -195,7 +213,7 @@ pub fn wait(wait: &Wait) -> (String, String) {
         .filter(|s| !s.is_empty())
         .collect::<Vec<_>>()
         .join(" · ");
-    (sentence(&excerpt(what, 300)), second)
+    (sentence(&excerpt(&zone.retold(what, now), 300)), second)
 }
 
 /// A text with its first letter in upper case.
@@ -243,6 +261,18 @@ mod tests {
         assert_eq!(excerpt("a\n\n b\tc", 10), "a b c");
         assert_eq!(excerpt("äöüßäöüß", 4), "äöüß…");
         assert_eq!(text("x\u{100000}y\u{10FFFD}\u{100000}"), "x\u{2400}y\u{100000}");
+    }
+
+    #[test]
+    fn times_in_sentences_are_the_viewers() {
+        let (berlin, now) = (Zone::named("europe/berlin").unwrap(), "2026-11-21T20:00:00Z".parse().unwrap());
+        assert_eq!(
+            berlin.retold("leased since 2026-11-21 14:05:09 UTC until 2026-12-01 14:05:09 UTC, é UTC", now),
+            "leased since 15:05:09 until Dec 1, 15:05, é UTC"
+        );
+        for same in ["", " UTC", "äääääääääääääääää UTC", "99-99-99 99:99:99 99 UTC"] {
+            assert_eq!(berlin.retold(same, now), same);
+        }
     }
 
     #[test]

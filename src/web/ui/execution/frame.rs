@@ -219,7 +219,7 @@ impl Run<'_> {
         Why {
             mark,
             icon,
-            text: shown::sentence(&shown::excerpt(&reason.text, 600)),
+            text: shown::sentence(&shown::excerpt(&self.viewer.zone.retold(&reason.text, now), 600)),
             hint: reason
                 .hint
                 .as_deref()

@@ -6,14 +6,9 @@ use jiff::Timestamp;
 
 use crate::engine::Status;
 use crate::id::ExecutionId;
-use crate::json;
-use crate::store::read::list::Condition;
 use crate::store::read::pages;
 use crate::web::ui::kit::{Cell, Sheet, Viewer};
 use crate::web::ui::{shown, timeline};
-
-use super::asked::Asked;
-use super::query::Query;
 
 /// As the page shows it.
 pub struct Line {
@@ -45,8 +40,7 @@ pub fn lines(found: &[pages::Line], shapes: Vec<pages::Step>, viewer: &Viewer) -
 fn line(line: &pages::Line, steps: &[pages::Step], viewer: &Viewer) -> Line {
     let until = line.ended_at.unwrap_or(viewer.now);
     let title = line.prompt.as_deref().map(|p| shown::excerpt(p, 160)).filter(|p| !p.is_empty());
-    let (what, more) = now_and_more(line, steps);
-    let agent = Condition::Agent(vec![json::readable(&line.agent).into_owned()]);
+    let (what, more) = now_and_more(line, steps, viewer);
     Line {
         id: line.id,
         mark: mark(line),
@@ -70,9 +64,9 @@ fn mark(line: &pages::Line) -> shown::Mark {
 }
 
 /// What it waits for, or what came of it, in two lines.
-fn now_and_more(line: &pages::Line, steps: &[pages::Step]) -> (String, String) {
+fn now_and_more(line: &pages::Line, steps: &[pages::Step], viewer: &Viewer) -> (String, String) {
     if let Some(wait) = &line.waits {
-        return shown::wait(wait);
+        return shown::wait(wait, &viewer.zone, viewer.now);
     }
     let lost = i64::try_from(steps.iter().filter(|s| s.status == "lost").count()).unwrap_or(0);
     let survived =
