@@ -1,22 +1,18 @@
 //! Pages that are open while workers report.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicI64, Ordering},
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::{task::JoinHandle, time};
+use tokio::time;
 
 use super::{
     Error,
     database::Database,
-    load,
     report::{Figure, Goal},
     server::Server,
+    tabs::{DIGITS, MARK, PATIENCE, Tabs, marks, newer},
 };
 
 /// Pages that are open at the same time.
@@ -25,18 +21,10 @@ const TABS: usize = 200;
 const VISIBLE: Goal = Goal::Millis(300.0);
 /// Connections that open pages cost.
 const EXTRA: Goal = Goal::Count(2.0);
-/// What a report can be recognised by in a page, before its number.
-const MARK: &str = "seen-by-tabs-";
-/// Digits of the number.
-const DIGITS: usize = 6;
-/// Longest text that is looked for, which two chunks may share.
-const LONGEST: usize = 40;
 /// Time between two reports: several a second, and longer than a page's own pace.
 const APART: Duration = Duration::from_millis(150);
 /// The same for pages that take longer to draw.
 const LONG_APART: Duration = Duration::from_millis(500);
-/// How long a part may take to arrive before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One tab, many tabs of one run, many tabs of many runs; and what they cost in connections.
 pub async fn measure(server: &Server, database: &Database, quick: bool) -> Result<Vec<Figure>, Error> {
@@ -69,10 +57,21 @@ struct Stage<'a> {
     next: usize,
 }
 
-/// When a report was answered, and the attempt that it was of.
+/// Something that a page should show.
 struct Reported {
+    /// The address of the page.
+    page: String,
+    mark: usize,
+    /// When the server had answered whoever reported it.
     answered: Instant,
+    /// The attempt that it was of, if of one.
     attempt: String,
+}
+
+impl Reported {
+    fn now(page: &str, mark: usize, attempt: &str) -> Self {
+        Self { page: page.to_owned(), mark, answered: Instant::now(), attempt: attempt.to_owned() }
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -125,7 +124,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Report the task of a run with the next mark.
-    async fn report(&mut self, run: &str) -> Result<(usize, Reported), Error> {
+    async fn report(&mut self, run: &str) -> Result<Reported, Error> {
         let task = self.task(run).await?;
         let mark = self.next;
         self.next += 1;
@@ -134,8 +133,8 @@ impl<'a> Stage<'a> {
             "outputData": { "result": format!("{MARK}{mark:0DIGITS$}") },
         });
         self.post("/api/tasks", &body).await?;
-        let attempt = task["taskId"].as_str().unwrap_or_default().to_owned();
-        Ok((mark, Reported { answered: Instant::now(), attempt }))
+        let attempt = task["taskId"].as_str().unwrap_or_default();
+        Ok(Reported::now(&format!("/execution/{run}"), mark, attempt))
     }
 
     /// Report `many` times while `tabs` pages of `runs` are open, each in its turn.
@@ -150,17 +149,14 @@ impl<'a> Stage<'a> {
         eprintln!("live, {name}");
         let paths = runs.iter().cycle().take(tabs).map(|id| format!("/execution/{id}"));
         let open = Tabs::open(self.server, paths, marks).await?;
-        let mut reported = HashMap::new();
+        let mut reported = vec![];
         let mut pace = time::interval(APART);
-        for run in runs.iter().cycle().step_by(runs.len().div_ceil(many).max(1)).take(many) {
+        for run in runs.iter().cycle().take(many) {
             pace.tick().await;
-            let (mark, report) = self.report(run).await?;
-            reported.insert(mark, report);
+            reported.push(self.report(run).await?);
         }
-        let tabs_of_each = tabs / runs.len();
-        let seen = open.close(reported.len() * tabs_of_each, self.next - many).await;
         let committed = committed(database, &reported).await?;
-        Ok(figures(&format!("live, {name}"), &reported, &seen, &committed, tabs_of_each))
+        Ok(figures(&format!("live, {name}"), &reported, open, &committed).await)
     }
 
     /// The most connections that the server has while workers report and these runs are open.
@@ -196,14 +192,13 @@ impl Stage<'_> {
     async fn list(&mut self, many: usize) -> Result<Vec<Figure>, Error> {
         eprintln!("live, the list");
         let open = Tabs::open(self.server, std::iter::once("/executions".to_owned()), newer).await?;
-        let mut reported = HashMap::new();
+        let mut reported = vec![];
         for mark in 1..=many {
             self.start().await?;
-            reported.insert(mark, Reported { answered: Instant::now(), attempt: String::new() });
+            reported.push(Reported::now("/executions", mark, ""));
             time::sleep(LONG_APART).await;
         }
-        let seen = open.close(many, 1).await;
-        Ok(figures("live, a new run in the open list", &reported, &seen, &HashMap::new(), 1))
+        Ok(figures("live, a new run in the open list", &reported, open, &HashMap::new()).await)
     }
 }
 
@@ -212,24 +207,20 @@ async fn long_run(server: &Server, database: &Database, many: usize) -> Result<V
     let id = &database.long_run;
     eprintln!("live, 1 page of the run of 20,000 events");
     let open = Tabs::open(server, std::iter::once(format!("/execution/{id}")), marks).await?;
-    let mut reported = HashMap::new();
+    let mut reported = vec![];
     for mark in 1..=many {
         let body = json!({ "message": format!("{MARK}{mark:0DIGITS$}") });
         let request = server.client.post(format!("{}/api/agent/{id}/signal", server.base)).json(&body);
         request.send().await?.error_for_status()?;
-        reported.insert(mark, Reported { answered: Instant::now(), attempt: String::new() });
+        reported.push(Reported::now(&format!("/execution/{id}"), mark, ""));
         time::sleep(LONG_APART).await;
     }
-    let seen = open.close(many, 1).await;
-    Ok(figures("live, 1 page of the run of 20,000 events", &reported, &seen, &HashMap::new(), 1))
+    Ok(figures("live, 1 page of the run of 20,000 events", &reported, open, &HashMap::new()).await)
 }
 
 /// When the events of these reports were written, by attempt.
-async fn committed(
-    database: &Database,
-    reported: &HashMap<usize, Reported>,
-) -> Result<HashMap<String, SystemTime>, Error> {
-    let attempts: Vec<&str> = reported.values().map(|r| r.attempt.as_str()).collect();
+async fn committed(database: &Database, reported: &[Reported]) -> Result<HashMap<String, SystemTime>, Error> {
+    let attempts: Vec<&str> = reported.iter().map(|r| r.attempt.as_str()).collect();
     let sql = "select v.attempt_id::text, v.at from tenure.tasks t join tenure.events v
                    on v.execution_id = t.execution_id and v.attempt_id = t.id and v.kind = 'tool_returned'
                 where t.id = any($1::text[]::uuid[])";
@@ -237,145 +228,31 @@ async fn committed(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn figures(
+/// How long it took until the open pages showed what was reported.
+async fn figures(
     name: &str,
-    reported: &HashMap<usize, Reported>,
-    seen: &[Seen],
+    reported: &[Reported],
+    open: Tabs,
     committed: &HashMap<String, SystemTime>,
-    tabs_of_each: usize,
 ) -> Vec<Figure> {
-    let (mut after_answer, mut after_event) = (vec![], vec![]);
-    for (mark, instant, clock) in seen {
-        let Some(report) = reported.get(mark) else { continue };
-        after_answer.push(instant.saturating_duration_since(report.answered));
-        if let Some(at) = committed.get(&report.attempt) {
+    let marks: Vec<_> = reported.iter().map(|r| (r.page.clone(), r.mark)).collect();
+    let by_mark: HashMap<_, _> = reported.iter().map(|r| (r.mark, r)).collect();
+    let (mut after_answer, mut after_event, mut missing) = (vec![], vec![], 0);
+    for (mark, seen) in open.close(&marks).await {
+        let Some((_, instant, clock)) = seen else {
+            // What never arrived was not in time either.
+            after_answer.push(PATIENCE);
+            missing += 1;
+            continue;
+        };
+        after_answer.push(instant.saturating_duration_since(by_mark[&mark].answered));
+        if let Some(at) = committed.get(&by_mark[&mark].attempt) {
             after_event.push(clock.duration_since(*at).unwrap_or_default());
         }
     }
-    let missing = reported.len() * tabs_of_each - after_answer.len();
-    // What never arrived was not in time either.
-    after_answer.extend(std::iter::repeat_n(PATIENCE, missing));
-    let note = format!("{} reports, {missing} not shown", reported.len());
-    let mut found = vec![
-        Figure::millis(&format!("{name}: after the report's answer"), VISIBLE, after_answer.into_iter())
-            .note(&note),
-    ];
-    if !after_event.is_empty() {
-        found.push(Figure::millis(&format!("{name}: after the event"), VISIBLE, after_event.into_iter()));
-    }
-    found
-}
-
-/// A mark, and when a tab received it.
-type Seen = (usize, Instant, SystemTime);
-
-/// Open pages.
-struct Tabs {
-    seen: Arc<Mutex<Vec<Seen>>>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-impl Tabs {
-    /// Open pages as a browser does, and wait until each has received something. `find` finds marks in what they receive.
-    async fn open(
-        server: &Server,
-        paths: impl Iterator<Item = String>,
-        find: fn(&[u8]) -> Vec<usize>,
-    ) -> Result<Self, Error> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let (mut followed, mut opened) = (HashMap::new(), vec![]);
-        for path in paths {
-            let stream = match followed.get(&path) {
-                Some(stream) => String::clone(stream),
-                None => followed.entry(path.clone()).or_insert(stream_of(server, &path).await?).clone(),
-            };
-            let request =
-                client.get(format!("{}{stream}", server.base)).header("accept", "text/event-stream");
-            opened.push(
-                async move { Ok::<_, Error>(request.send().await?.error_for_status()?.bytes_stream()) },
-            );
-        }
-        let streams = futures_util::future::try_join_all(opened).await?;
-        let mut tabs = Self { seen: Arc::default(), readers: vec![] };
-        let (ready, mut is_ready) = tokio::sync::mpsc::channel(TABS);
-        for mut stream in streams {
-            let (seen, ready) = (tabs.seen.clone(), ready.clone());
-            tabs.readers.push(tokio::spawn(async move {
-                let (mut tail, mut known, mut greeted) = (Vec::new(), HashSet::new(), false);
-                while let Some(Ok(chunk)) = stream.next().await {
-                    tail.extend_from_slice(&chunk);
-                    if !greeted && position(&tail, b"event: drawn").is_some() {
-                        greeted = true;
-                        let _ = ready.send(()).await;
-                    }
-                    for mark in find(&tail) {
-                        if known.insert(mark) {
-                            let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                            seen.push((mark, Instant::now(), SystemTime::now()));
-                        }
-                    }
-                    let keep = tail.len().min(LONGEST);
-                    tail.drain(..tail.len() - keep);
-                }
-            }));
-        }
-        drop(ready);
-        for _ in 0..tabs.readers.len() {
-            time::timeout(PATIENCE * 3, is_ready.recv())
-                .await
-                .map_err(|_| "an open page received nothing")?;
-        }
-        Ok(tabs)
-    }
-
-    /// Wait until so many marks from `first` on were seen, or for a while; then close them all.
-    async fn close(self, expected: usize, first: usize) -> Vec<Seen> {
-        let began = Instant::now();
-        let seen = || {
-            let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            seen.iter().filter(|(mark, ..)| *mark >= first).copied().collect::<Vec<_>>()
-        };
-        while seen().len() < expected && began.elapsed() < PATIENCE {
-            time::sleep(Duration::from_millis(20)).await;
-        }
-        seen()
-    }
-}
-
-impl Drop for Tabs {
-    fn drop(&mut self) {
-        self.readers.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// The address of a page's own stream.
-async fn stream_of(server: &Server, path: &str) -> Result<String, Error> {
-    let page = load::ask(server, path).await?.text;
-    let (_, after) = page.split_once(" data-live=\"").ok_or_else(|| format!("{path} is not live"))?;
-    let (address, _) = after.split_once('"').unwrap_or_default();
-    Ok(address.replace("&amp;", "&").replace("&#38;", "&"))
-}
-
-fn position(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
-/// The marks of a text, in its order.
-fn marks(mut text: &[u8]) -> Vec<usize> {
-    let mut found = vec![];
-    while let Some(at) = position(text, MARK.as_bytes()) {
-        text = &text[at + MARK.len()..];
-        if let Some(mark) = text.get(..DIGITS).and_then(|d| std::str::from_utf8(d).ok()?.parse().ok()) {
-            found.push(mark);
-        }
-    }
-    found
-}
-
-/// How many newer runs an open list speaks of; each of them counts as seen.
-fn newer(text: &[u8]) -> Vec<usize> {
-    let Some(at) = position(text, b" newer execution") else { return vec![] };
-    let digits = text[..at].iter().rev().take_while(|c| c.is_ascii_digit()).count();
-    let many = std::str::from_utf8(&text[at - digits..at]).ok().and_then(|d| d.parse().ok());
-    (1..=many.unwrap_or(0)).collect()
+    let note = format!("{} reports, {missing} never shown", reported.len());
+    let answer =
+        Figure::millis(&format!("{name}: after the answer"), VISIBLE, after_answer.into_iter()).note(&note);
+    let event = Figure::millis(&format!("{name}: after the event"), VISIBLE, after_event.into_iter());
+    if committed.is_empty() { vec![answer] } else { vec![answer, event] }
 }

@@ -4,7 +4,7 @@
 //!   database   a Postgres of its own, seeded: a million executions, one of 20,000 events, one with an answer of 100 MB
 //!   server     the real binary, serving on it
 //!   load       asks for pages, one after the other and from 8 clients at the same time
-//!   live       has up to 200 pages open while workers report
+//!   live       workers report while up to 200 pages are open (tabs)
 //!   report     figures beside their goals: a table, docs/pages-benchmark.md, target/bench-pages.json
 //! ```
 //!
@@ -16,6 +16,7 @@ mod load;
 mod pages;
 mod report;
 mod server;
+mod tabs;
 
 use std::process::ExitCode;
 
