@@ -12,8 +12,8 @@ select e.id, e.agent, e.version, e.status, left(e.reason, 500) as reason, left(e
         select code, text, hint, count(*) over () as reasons
           from tenure.why_waiting y
          where y.execution_id = e.id
-         order by case code when 'paused' then 0 when 'no_worker' then 1 when 'no_server' then 1 when 'lost' then 2
-                            when 'retry' then 2 when 'queued' then 4 else 3 end, since
+         order by case code when 'paused' then 0 when 'no_worker' then 1 when 'no_server' then 1 when 'queue_paused' then 1
+                            when 'lost' then 2 when 'retry' then 2 when 'queued' then 4 else 3 end, since
          limit 1) w on e.status in ('running', 'paused')
  where e.id = any($1)
  order by e.id desc

@@ -392,7 +392,9 @@ async fn serve_once(pool: &Pool, stats: &Stats, asks: &mut Vec<Ask>) -> Result<(
         }
     }
     handed_out.retain(|(attempt, ..)| !orphans.iter().any(|o: &Lease| o.attempt == *attempt));
-    handed_out.iter().for_each(|(_, queue, waited)| stats.started(*queue, *waited));
+    for (_, queue, waited) in handed_out {
+        stats.started(queue, waited);
+    }
     if !orphans.is_empty() {
         for id in store::queue::give_back(&db, &orphans).await? {
             if let Some(queue) = queues.get(&id) {

@@ -403,7 +403,9 @@ impl<'a> Transaction<'a> {
                 self.after.ready.push(queued.queue);
             }
         }
-        leased.iter().for_each(|(_, lease)| self.shared.stats.leased(lease));
+        for (_, lease) in &leased {
+            self.shared.stats.started(lease.queue_id, lease.waited);
+        }
         self.count(batch);
         self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
         Ok(leased)

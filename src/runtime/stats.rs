@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Lease, Shared};
+use super::Shared;
 use crate::store::servers::Served;
 use crate::store::{self, Pool};
 
@@ -44,11 +44,6 @@ impl Stats {
         });
     }
 
-    /// The same, of a lease.
-    pub fn leased(&self, lease: &Lease) {
-        self.started(lease.queue_id, lease.waited);
-    }
-
     /// An attempt of a queue failed, gave up or was lost.
     pub fn failed(&self, queue: i32) {
         self.with(queue, |counts| counts.failed = counts.failed.saturating_add(1));
@@ -78,18 +73,18 @@ impl Stats {
 
     /// Add what was counted to the table.
     pub async fn write(&self, pool: &Pool, server: i64) -> Result<(), store::Error> {
-        let served = self.take();
+        let counted = self.take();
         let written = async {
             let mut db = pool.get().await?;
             let tx = db.transaction().await?;
             tx.batch_execute("set local synchronous_commit = off").await?;
-            store::servers::count(&tx, server, &served).await?;
+            store::servers::count(&tx, server, &counted).await?;
             store::servers::forget_stats(&tx, FORGET).await?;
             Ok(tx.commit().await?)
         };
         let written = written.await;
         if written.is_err() {
-            self.put_back(served);
+            self.put_back(counted);
         }
         written
     }

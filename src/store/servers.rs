@@ -134,7 +134,7 @@ pub struct Served {
 /// # Errors
 ///
 /// [`Error`]
-pub async fn count(db: &impl GenericClient, server: i64, served: &[Served]) -> Result<(), Error> {
+pub async fn count(db: &impl GenericClient, id: i64, served: &[Served]) -> Result<(), Error> {
     let count = db.prepare_cached(include_str!("../../sql/queues/count.sql")).await?;
     let array = |waits: &[i32]| {
         format!("{{{}}}", waits.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
@@ -142,7 +142,7 @@ pub async fn count(db: &impl GenericClient, server: i64, served: &[Served]) -> R
     db.execute(
         &count,
         &[
-            &server,
+            &id,
             &served.iter().map(|s| s.queue).collect::<Vec<_>>(),
             &served.iter().map(|s| s.started).collect::<Vec<_>>(),
             &served.iter().map(|s| s.failed).collect::<Vec<_>>(),

@@ -375,7 +375,7 @@ async fn hostile_names_and_reasons_stay_text() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
     let hostile = "<script>alert(1)</script>\"'<img src=x onerror=alert(1)>";
-    let encoded: String = hostile.bytes().map(|b| format!("%{b:02X}")).collect();
+    let encoded = hostile.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().concat();
     let poll = format!("/api/tasks/poll/batch/{encoded}?workerid={encoded}&domain={encoded}&timeout=10");
     server.get(&poll).await.ok();
     let wish = json!({ "domain": hostile, "reason": format!("{hostile}\u{0}\u{1b}[31m"), "by": hostile });

@@ -166,6 +166,7 @@ const fn mark(class: &'static str, icon: &'static str, word: &'static str) -> Ma
 pub fn status(status: Status, waits: Option<&str>) -> Mark {
     match (status, waits) {
         (Status::Running, Some("no_worker" | "no_server")) => mark("warn", "alert", "Stuck"),
+        (Status::Running, Some("queue_paused")) => mark("idle", "pause", "Queue paused"),
         (Status::Running, Some("retry" | "lost")) => mark("warn", "redo", "Retrying"),
         (Status::Running, _) => mark("run", "ring", "Running"),
         (Status::Paused, _) => mark("idle", "pause", "Paused"),

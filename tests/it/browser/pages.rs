@@ -29,6 +29,8 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("execution-stuck", &format!("/execution/{stuck}"), "No live worker polls"),
         page("execution-running", &format!("/execution/{running}"), "Cancel"),
         page("execution-step", &format!("/execution/{completed}?step=tool-1-0"), "Given"),
+        page("queues", "/queues", "Postgres round trip"),
+        page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
         page("look", "/look", "Asia/Kathmandu"),
         page("not-found", "/no/such/page", "No static resource"),
         page("execution-unknown", "/execution/nobody", "o execution with id"),

@@ -208,7 +208,7 @@ impl Run<'_> {
         let (mark, icon) = match reason.code.as_str() {
             "no_worker" | "no_server" => ("warn", "alert"),
             "retry" | "lost" => ("warn", "redo"),
-            "paused" => ("idle", "pause"),
+            "paused" | "queue_paused" => ("idle", "pause"),
             "leased" | "model_running" => ("run", "ring"),
             _ => ("idle", "clock"),
         };
@@ -264,8 +264,9 @@ impl Run<'_> {
 fn worst(reasons: &[Reason]) -> Option<&str> {
     let rank = |code: &str| match code {
         "no_worker" | "no_server" => 0,
-        "lost" | "retry" => 1,
-        _ => 2,
+        "queue_paused" => 1,
+        "lost" | "retry" => 2,
+        _ => 3,
     };
     reasons.iter().map(|r| r.code.as_str()).min_by_key(|code| rank(code))
 }
