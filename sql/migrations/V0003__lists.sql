@@ -1,7 +1,7 @@
 -- What lists of executions need: times as ranges of ids, a search for words, and the filters that somebody kept.
 --
 --   id_at(time)            the lowest id of a time, so that a time is a range of the primary key
---   mentions(id, word)     whether a word was said in a run, by whom ever
+--   said(id)               every text of a run, to look for words
 --   saved_views            filters with a name
 
 -- The lowest version-7 id of a millisecond: `id >= tenure.id_at(now() - interval '1 day')` is what started since then.
@@ -10,31 +10,28 @@ create function tenure.id_at(at timestamptz) returns uuid language sql immutable
                               * 1000)::bigint), 12, '0') || '70008000000000000000')::uuid
 $$;
 
--- A text as it stands inside a JSON string.
-create function tenure.quoted(word text) returns text language sql immutable strict parallel safe as
-$$ select substr(to_json(word)::text, 2, length(to_json(word)::text) - 2) $$;
-
--- Whether a word, in any case, occurs in what a run was given, what its model and its tools said, why it ended, its
--- session or its start key. Reads all of the run.
-create function tenure.mentions(execution uuid, word text) returns boolean language sql stable parallel safe as $$
-    select exists (
-               select from tenure.executions e
-                where e.id = execution
-                  and (strpos(lower(e.input ->> 'prompt'), lower(word)) > 0
-                       or strpos(lower(e.output ->> 'result'), lower(word)) > 0
-                       or strpos(lower(e.reason), lower(word)) > 0
-                       or strpos(lower(e.session_id), lower(word)) > 0
-                       or strpos(lower(e.start_key), lower(word)) > 0
-                       or strpos(lower(e.input::text), lower(tenure.quoted(word))) > 0
-                       or strpos(lower(e.output::text), lower(tenure.quoted(word))) > 0))
-        or exists (
-               select from tenure.messages m
-                where m.execution_id = execution and strpos(lower(m.content), lower(word)) > 0)
-        or exists (
-               select from tenure.results r
-                where r.execution_id = execution
-                  and (strpos(lower(r.output::text), lower(tenure.quoted(word))) > 0
-                       or strpos(lower(r.error), lower(word)) > 0))
+-- Every text of a run: what it was given, what its model and its tools said, why it ended, its names. JSON is as it was
+-- sent, with its escapes; prompt and result are without. A function, so that a search looks at one run at a time.
+create function tenure.said(execution uuid) returns table (what text, text text) language sql stable parallel safe as $$
+    select t.what, t.text
+      from tenure.executions e
+     cross join lateral (values ('prompt',  e.input ->> 'prompt'),
+                                ('result',  e.output ->> 'result'),
+                                ('reason',  e.reason),
+                                ('session', e.session_id),
+                                ('key',     e.start_key),
+                                ('input',   e.input::text),
+                                ('output',  e.output::text)) t (what, text)
+     where e.id = execution and t.text is not null
+    union all
+    select 'message', m.content
+      from tenure.messages m
+     where m.execution_id = execution and m.content is not null
+    union all
+    select t.what, t.text
+      from tenure.results r
+     cross join lateral (values ('returned', r.output::text), ('error', r.error)) t (what, text)
+     where r.execution_id = execution and t.text is not null
 $$;
 
 create table tenure.saved_views (

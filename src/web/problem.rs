@@ -44,6 +44,12 @@ impl Problem {
         Self { by_agent_api, ..Self::new(status, message) }
     }
 
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
     /// Say something else.
     #[must_use]
     pub fn saying(self, message: impl Into<String>) -> Self {

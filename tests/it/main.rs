@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one link.
 
 mod agent_loop;
+mod agents_page;
 mod architecture;
 mod auth;
 mod bad_input;

@@ -200,7 +200,7 @@ pub async fn search(
 }
 
 /// A pattern for `like` that finds `text` anywhere.
-fn pattern(text: &str) -> String {
+pub(super) fn pattern(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }

@@ -1,5 +1,6 @@
 //! Reading for people and programs. Nothing here decides or changes anything.
 
+pub mod agents;
 pub mod attempts;
 pub mod events;
 pub mod executions;

@@ -4,6 +4,7 @@
 //! but never compute. Errors are the edge's own, shown as a page to whoever asks for HTML.
 
 mod actions;
+mod agents;
 mod assets;
 mod execution;
 mod executions;
@@ -43,6 +44,13 @@ pub fn routes(app: &mut ServiceConfig) {
         )
         .service(
             web::resource("/look").route(read().to(kit::look::show)).route(web::post().to(kit::look::set)),
+        )
+        .service(pages("/agents").route(read().to(agents::list)))
+        .service(pages("/agents/{name}").route(read().to(agents::agent::show)))
+        .service(
+            web::resource("/agents/{name}/start")
+                .app_data(agents::start::limits())
+                .route(web::post().to(agents::start::start)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
@@ -192,6 +200,7 @@ fn error_page(viewer: &Viewer, status: StatusCode, message: Option<String>) -> H
         403 => "Not from here",
         404 => "Nothing here",
         409 => "Not possible now",
+        413 => "Too large",
         503 => "Not available right now",
         _ => status.canonical_reason().unwrap_or("Error"),
     };

@@ -1,8 +1,10 @@
 //! JSON as people read it: indented and coloured from its text, so that numbers, order and repetitions stay as sent.
 
-use crate::json;
+use crate::json::{self, Json};
 use crate::store::read::run::Beginning;
 
+/// Most characters of JSON that was read whole.
+const MOST: usize = 32_000;
 /// JSON that is longer than this is folded at first.
 const FOLD: usize = 3_000;
 /// Most coloured pieces; what follows has no colour and stays as sent.
@@ -33,6 +35,13 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// From stored JSON that was read whole; a page shows its beginning.
+    pub fn of(stored: &Json) -> Self {
+        let text = json::restore(stored.text());
+        let beginning = text.char_indices().nth(MOST).map_or(&*text, |(at, _)| &text[..at]);
+        Self::shown(beginning, stored.text().len(), beginning.len() < text.len())
+    }
+
     /// From the beginning of stored JSON that has `bytes` in all.
     pub fn beginning(stored: &Beginning) -> Self {
         let bytes = usize::try_from(stored.bytes).unwrap_or(0);
@@ -40,7 +49,7 @@ impl Payload {
     }
 
     fn shown(text: &str, bytes: usize, cut: bool) -> Self {
-        Self { spans: spans(text), size: size(bytes), folded: text.len() > FOLD, cut }
+        Self { spans: spans(text, PIECES), size: size(bytes), folded: text.len() > FOLD, cut }
     }
 }
 
@@ -54,13 +63,19 @@ pub fn size(bytes: usize) -> String {
     }
 }
 
-/// The pieces of a JSON text, or of the beginning of one, indented by two spaces a level.
-fn spans(text: &str) -> Vec<Span> {
+/// A JSON text, or the beginning of one, indented and otherwise as stored.
+pub fn indented(text: &str) -> String {
+    spans(&json::restore(text), usize::MAX).into_iter().map(|span| span.text).collect()
+}
+
+/// The pieces of a JSON text, or of the beginning of one, indented by two spaces a level. What follows the first `most`
+/// pieces has no colour and stays as sent.
+fn spans(text: &str, most: usize) -> Vec<Span> {
     let mut out: Vec<Span> = vec![];
     let mut depth = 0_usize;
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
-        if out.len() >= PIECES {
+        if out.len() >= most {
             push(&mut out, "", rest);
             break;
         }
@@ -137,7 +152,7 @@ mod tests {
     use super::*;
 
     fn shown(json: &str) -> String {
-        spans(json).into_iter().map(|s| s.text).collect()
+        spans(json, PIECES).into_iter().map(|s| s.text).collect()
     }
 
     #[test]
@@ -146,7 +161,7 @@ mod tests {
             shown(r#"{"z":1e2,"z":-0,"a":[true,null],"e":{},"s":"a\"}b\u0000"}"#),
             "{\n  \"z\": 1e2,\n  \"z\": -0,\n  \"a\": [\n    true,\n    null\n  ],\n  \"e\": {},\n  \"s\": \"a\\\"}b\\u0000\"\n}"
         );
-        let classes: Vec<_> = spans(r#"{"k":"v"}"#).iter().map(|s| s.class).collect();
+        let classes: Vec<_> = spans(r#"{"k":"v"}"#, PIECES).iter().map(|s| s.class).collect();
         assert_eq!(classes, ["x", "k", "x", "s", "x"]);
     }
 
@@ -165,9 +180,9 @@ mod tests {
     #[test]
     fn what_would_take_too_much_room_has_no_colour_and_little_indentation() {
         let dense = format!("[{}", "1,".repeat(16_000));
-        let drawn = spans(&dense);
+        let drawn = spans(&dense, PIECES);
         assert!(drawn.len() <= PIECES + 1 && drawn.last().is_some_and(|s| s.class.is_empty()));
-        let deep: usize = spans(&"[1,".repeat(10_000)).iter().map(|s| s.text.len()).sum();
+        let deep: usize = spans(&"[1,".repeat(10_000), PIECES).iter().map(|s| s.text.len()).sum();
         assert!(deep < 300_000, "{deep}");
     }
 

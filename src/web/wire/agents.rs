@@ -7,7 +7,7 @@ use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::start::Run;
+use super::start::{Run, deployed, unknown};
 use super::{Word, plan};
 use crate::agent::Agent;
 use crate::id::ExecutionId;
@@ -113,19 +113,6 @@ pub async fn start(state: Data<State>, body: Body<StartAgent>) -> Result<HttpRes
 
 fn accepted(agent: &Agent, execution_id: Option<ExecutionId>) -> HttpResponse {
     reply(&Accepted { execution_id, agent_name: &agent.name, required_workers: agent.required_workers() })
-}
-
-/// The deployed agent with this name, ready to run.
-pub async fn deployed(state: &State, name: &str, version: Option<i32>) -> Result<(Arc<Agent>, i32), Problem> {
-    let pool = state.runtime.pool();
-    let found = agents::get(&pool.get().await?, name, version).await?;
-    let version = found.ok_or_else(|| unknown(name, version))?.version;
-    Ok((state.runtime.agent(name, version).await?, version))
-}
-
-fn unknown(name: &str, version: Option<i32>) -> Problem {
-    let version = version.map(|v| format!(", version={v}")).unwrap_or_default();
-    Problem::not_found(format!("No such workflow found by name: {name}{version}; deploy the agent first"))
 }
 
 /// `POST /api/agent/deploy`: make a definition what its name runs from now on.

@@ -12,7 +12,7 @@ mod plan;
 mod polls;
 mod reports;
 mod search;
-mod start;
+pub(super) mod start;
 mod stream;
 mod task;
 mod task_defs;

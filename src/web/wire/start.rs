@@ -11,12 +11,31 @@ use crate::agent::Agent;
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::runtime::{Start, Started};
+use crate::store::agents;
 use crate::web::{Problem, State};
 
 /// Longest name of a task or domain, in bytes.
 const MAX_NAME: usize = 200;
 
-/// What both ways of starting have in common, once the agent is known.
+/// The deployed agent with this name, ready to run, and its version.
+///
+/// # Errors
+///
+/// A 404 when it can't be started; a 400 when this server can't run its definition.
+pub async fn deployed(state: &State, name: &str, version: Option<i32>) -> Result<(Arc<Agent>, i32), Problem> {
+    let pool = state.runtime.pool();
+    let found = agents::get(&pool.get().await?, name, version).await?;
+    let version = found.ok_or_else(|| unknown(name, version))?.version;
+    Ok((state.runtime.agent(name, version).await?, version))
+}
+
+/// There is no such agent, or no such version of it, that could be started.
+pub fn unknown(name: &str, version: Option<i32>) -> Problem {
+    let version = version.map(|v| format!(", version={v}")).unwrap_or_default();
+    Problem::not_found(format!("No such workflow found by name: {name}{version}; deploy the agent first"))
+}
+
+/// What all ways of starting have in common, once the agent is known.
 #[derive(Default)]
 pub struct Run {
     pub prompt: String,
@@ -126,7 +145,7 @@ fn check_domains(domains: Option<&Json>) -> Result<(), Problem> {
 
 /// Why a run of `agent` can't go anywhere: its provider is not configured here. An agent that brings its own place for
 /// its model is not judged.
-fn refusal(state: &State, agent: &Agent) -> Option<String> {
+pub fn refusal(state: &State, agent: &Agent) -> Option<String> {
     if agent.base_url.is_some() {
         return None;
     }

@@ -5,9 +5,9 @@ use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
 
 use super::executions::{Whole, whole};
-use super::start::Run;
+use super::start::{Run, deployed};
 use super::task::{self, Fields, Task};
-use super::{agents, words};
+use super::words;
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::store::read::executions;
@@ -30,7 +30,7 @@ pub struct StartWorkflow {
 /// `POST /api/workflow`: start a deployed agent by its name; 200 with the execution's id as text.
 pub async fn start(state: Data<State>, body: Body<StartWorkflow>) -> Result<HttpResponse, Problem> {
     let body = body.0;
-    let (agent, version) = agents::deployed(&state, &body.name, body.version).await?;
+    let (agent, version) = deployed(&state, &body.name, body.version).await?;
     let mut more = body.input.unwrap_or_default();
     let run = Run {
         prompt: take(&mut more, "prompt")?,

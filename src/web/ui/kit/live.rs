@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
@@ -277,13 +278,13 @@ impl Tab {
             let before = self.sent.insert(id.clone(), part.clone());
             if !has_it && before.as_ref() != Some(part) {
                 let data = json!({ "id": id, "html": &**part });
-                out.push_str(&format!("event: part\ndata: {data}\n\n"));
+                let _ = write!(out, "event: part\ndata: {data}\n\n");
             }
         }
         if out.is_empty() {
             return None;
         }
-        out.push_str(&format!("id: {}\nevent: drawn\ndata: {{}}\n\n", frame.version));
+        let _ = write!(out, "id: {}\nevent: drawn\ndata: {{}}\n\n", frame.version);
         Some(Bytes::from(out))
     }
 }
