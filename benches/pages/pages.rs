@@ -41,6 +41,8 @@ async fn lists(server: &Server, database: &Database, times: usize) -> Result<Vec
         ("list, page after 500,000 others", format!("/executions?before={deep}")),
         ("list, failed, page after 500,000 others", format!("/executions?q=status:failed&before={deep}")),
         ("queues", "/queues".to_owned()),
+        ("agents", "/agents".to_owned()),
+        ("one agent", "/agents/fraud_check".to_owned()),
     ];
     let mut figures = vec![];
     for (name, path) in pages {
