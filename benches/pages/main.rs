@@ -18,6 +18,7 @@ mod report;
 mod server;
 mod tabs;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -33,6 +34,9 @@ struct Options {
     quick: bool,
     /// Measure only what has this in its name; no report is written
     only: Option<String>,
+    /// Measure this binary instead of the one that was just built
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_tenure"))]
+    tenure: PathBuf,
     /// Keep the database and the server until Enter is pressed
     #[arg(long)]
     stay: bool,
@@ -68,12 +72,12 @@ async fn measure(options: &Options) -> Result<Vec<String>, Error> {
     let database = database::Database::seeded(scale).await?;
     let mut figures = vec![];
     if options.wants("pages") {
-        let server = server::Server::start(&database.url).await?;
+        let server = server::Server::start(&options.tenure, &database.url).await?;
         figures.extend(pages::measure(&server, &database, options.quick).await?);
     }
     if options.wants("live") {
         // A server that has not opened connections for anything else.
-        let server = server::Server::start(&database.url).await?;
+        let server = server::Server::start(&options.tenure, &database.url).await?;
         figures.extend(live::measure(&server, &database, options.quick).await?);
     }
     let about = report::About::of(&database, scale).await?;
@@ -82,7 +86,7 @@ async fn measure(options: &Options) -> Result<Vec<String>, Error> {
         report::write(&about, &figures, options.quick)?;
     }
     if options.stay {
-        let server = server::Server::start(&database.url).await?;
+        let server = server::Server::start(&options.tenure, &database.url).await?;
         println!("{}/executions on {}; press Enter to end", server.base, database.url);
         std::io::stdin().read_line(&mut String::new())?;
     }

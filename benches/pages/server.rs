@@ -1,6 +1,7 @@
 //! The real binary, serving, and a client of it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,9 @@ pub struct Server {
 
 impl Server {
     /// Start it on a database, and wait until it is ready.
-    pub async fn start(url: &str) -> Result<Self, Error> {
+    pub async fn start(tenure: &Path, url: &str) -> Result<Self, Error> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        let process = Command::new(tenure)
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--database-url", url])
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())

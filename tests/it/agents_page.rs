@@ -68,7 +68,7 @@ impl Browser {
         let mut browser = Self { client, base: server.base().to_owned(), cookie: String::new() };
         let answer = browser.request("GET", "/agents").send().await.unwrap();
         let cookie = answer.headers()["set-cookie"].to_str().unwrap();
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
+        cookie.split(';').next().unwrap().clone_into(&mut browser.cookie);
         browser
     }
 

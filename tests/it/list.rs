@@ -67,7 +67,6 @@ async fn open(http: &Http, path: &str) -> Page {
     send(http.request("GET", path)).await
 }
 
-#[track_caller]
 async fn find(http: &Http, q: &str) -> Vec<String> {
     let page = open(http, &format!("/executions?q={}", encoded(q))).await;
     assert_eq!(page.status, 200, "{q}: {}", page.html);
@@ -285,12 +284,12 @@ async fn an_open_page_follows_its_own_lines_and_counts_newer_ones() {
     let start = || server.start_run(&librarian, "When?");
     let first = start().await;
     let page = open(&server, "/executions?q=status%3Arunning").await;
-    assert_eq!(page.lines(), [first.clone()]);
+    assert_eq!(page.lines(), std::slice::from_ref(&first));
     assert!(!page.html.contains("newer execution"));
     let follow = page.between("data-live=\"", "\"");
     let (second, third) = (start().await, start().await);
     let later = open(&server, &follow).await;
-    assert_eq!(later.lines(), [first.clone()], "nothing moves");
+    assert_eq!(later.lines(), std::slice::from_ref(&first), "nothing moves");
     later.shows("2 newer executions. Show them");
     for _ in 0..3 {
         let task = server.take("lookup").await;
@@ -298,7 +297,7 @@ async fn an_open_page_follows_its_own_lines_and_counts_newer_ones() {
     }
     server.until(&first, "COMPLETED").await;
     let done = open(&server, &follow).await;
-    assert_eq!(done.lines(), [first.clone()], "a line that no longer matches stays");
+    assert_eq!(done.lines(), std::slice::from_ref(&first), "a line that no longer matches stays");
     done.shows("Completed");
     server.until(&second, "COMPLETED").await;
     server.until(&third, "COMPLETED").await;

@@ -539,3 +539,36 @@ async fn what_a_page_prints_shows_the_same_in_psql() {
     }
     assert!(seen > 30, "only {seen} statements were printed");
 }
+
+#[tokio::test]
+async fn an_open_page_follows_the_run() {
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    let model = script(&[calls(["lookup"]), says("Done.")]);
+    let id = server.start_run(&agent("librarian", &model, tools(["lookup"])), "When?").await;
+    let task = server.take("lookup").await;
+    for view in ["?step=tool-1-0&show=output", "/conversation", "/events", "/attempts"] {
+        let html = page(&server, &format!("/execution/{id}{view}")).await;
+        assert!(
+            html.contains(&format!("data-live=\"/execution/{id}{}", view.replace('&', "&#38;"))),
+            "{view}: {html}"
+        );
+    }
+    let stream = server.request("GET", &format!("/execution/{id}?step=tool-1-0&show=output"));
+    let mut stream = stream.header("accept", "text/event-stream").send().await.unwrap();
+    let mut heard = String::new();
+    let mut told = false;
+    while !heard.contains("As it was sent 1859") || !heard.contains("Completed") {
+        let part = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.expect("parts come");
+        heard.push_str(std::str::from_utf8(&part.unwrap().expect("the stream goes on")).unwrap());
+        if !told && heard.contains("event: drawn") {
+            told = true;
+            server.complete(&task, &json!({ "note": "As it was sent 1859" })).await;
+        }
+    }
+    for part in ["head", "why", "tabs", "timeline", "step", "conversation"] {
+        assert!(heard.contains(&format!("\"id\":\"{part}\"")), "no part {part} in {heard}");
+    }
+    let then = page(&server, &format!("/execution/{id}?at=2")).await;
+    assert!(!then.contains("data-live"), "the past does not change");
+}

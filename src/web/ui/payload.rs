@@ -7,6 +7,8 @@ use crate::store::read::run::Beginning;
 const MOST: usize = 32_000;
 /// JSON that is longer than this is folded at first.
 const FOLD: usize = 3_000;
+/// What stands for a payload that is too large to look into.
+const TOO_LARGE: &str = "…";
 /// Most coloured pieces; what follows has no colour and stays as sent.
 const PIECES: usize = 2_000;
 /// Deepest level that is indented further.
@@ -45,7 +47,8 @@ impl Payload {
     /// From the beginning of stored JSON that has `bytes` in all.
     pub fn beginning(stored: &Beginning) -> Self {
         let bytes = usize::try_from(stored.bytes).unwrap_or(0);
-        Self::shown(&json::restore(&stored.text), bytes, bytes > stored.text.len())
+        let text = if stored.text.is_empty() { TOO_LARGE } else { &stored.text };
+        Self::shown(&json::restore(text), bytes, bytes > stored.text.len())
     }
 
     fn shown(text: &str, bytes: usize, cut: bool) -> Self {

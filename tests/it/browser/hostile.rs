@@ -189,7 +189,7 @@ async fn hostile_text_that_comes_while_a_page_is_open_does_nothing() {
     server.register(tool, &json!({})).await;
     let first = take(&server, tool, &attempts[29]).await;
 
-    window.go(&format!("{}/execution/{id}", server.base())).await;
+    window.go(&format!("{}/execution/{id}/conversation?raw=1", server.base())).await;
     let script = "const live = document.querySelector('#live'); return !live.hidden && live.textContent == arguments[0]";
     window.comes_to("is live", script, "Live").await;
     server.complete(&first, &json!(each)).await;

@@ -46,7 +46,7 @@ async fn from_the_list_to_a_selected_step_without_a_mouse() {
     reach(&window, &format!("a[href='/execution/{completed}']")).await;
     window.follow_keys(ENTER).await;
     assert_eq!(path(&window).await, format!("/execution/{completed}"));
-    reach(&window, &format!("a[href='/execution/{completed}?step=tool-1-0#timeline']")).await;
+    reach(&window, &format!("a[href='/execution/{completed}?step=tool-1-0']")).await;
     window.follow_keys(ENTER).await;
     assert!(window.find("[aria-label='Selected step']").await.is_displayed().await.unwrap());
     assert_eq!(window.complaints().await, [""; 0]);

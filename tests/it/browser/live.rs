@@ -34,7 +34,7 @@ async fn an_open_page_follows_its_run_also_over_the_death_of_the_server() {
     let id = server.start_run(&agent("librarian", &model, tools(["lookup"])), "When did it appear?").await;
     let first = server.take("lookup").await;
 
-    open(&window, &server, &format!("/execution/{id}")).await;
+    open(&window, &server, &format!("/execution/{id}/events")).await;
     server.complete(&first, &json!({ "page": "one" })).await;
     window.comes_to_show("Tool lookup returned").await;
     window.comes_to_show("Turn 2: tool lookup is called").await;
@@ -55,7 +55,7 @@ async fn an_open_page_follows_its_run_also_over_the_death_of_the_server() {
     let third = server.take("lookup").await;
     server.complete(&third, &json!({ "page": "three" })).await;
     server.until(&id, "COMPLETED").await;
-    window.comes_to_show("It appeared in 1859.").await;
+    window.comes_to_show("Completed").await;
     follows(&window).await;
 
     let all: Vec<u32> = (1..).take(server.events(&id).await.len()).collect();
@@ -88,7 +88,7 @@ async fn what_a_person_opened_and_typed_stays_while_the_page_follows() {
     window.click("[name=reason]").await;
     window.press("The wrong").await;
     server.complete(&task, &json!({ "page": "one" })).await;
-    window.comes_to_show("Tool lookup returned").await;
+    window.comes_to_show("Turn 2").await;
     window.press(" book").await;
     let typed: String =
         window.ask("return document.querySelector('details[open] [name=reason]').value", &[]).await;

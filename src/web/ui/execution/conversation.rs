@@ -23,6 +23,8 @@ const PAGE: i32 = 30;
 const NEWEST: i32 = 6;
 /// Most characters of a message there.
 const SHORT: usize = 3_000;
+/// A result that is longer than this is folded at first.
+const SMALL: usize = 120;
 /// Most characters of a message here; Postgres cuts at the same.
 const LONG: usize = 16_000;
 
@@ -148,7 +150,8 @@ fn said(run: &Run<'_>, message: &Message, most: usize) -> Said {
     let size = payload::size(usize::try_from(bytes).unwrap_or(0));
     let output = message.output.as_ref().map(|text| {
         let text: String = text.chars().take(most).collect();
-        Payload::beginning(&Beginning { text, bytes })
+        let folded = text.len() > SMALL;
+        Payload { folded, ..Payload::beginning(&Beginning { text, bytes }) }
     });
     Said {
         who: match message.role.as_str() {

@@ -30,7 +30,7 @@ pub struct Frame {
 pub struct Fact {
     pub name: &'static str,
     pub value: String,
-    /// What comes after it.
+    /// Of that, spent working; empty for what is no time.
     pub more: String,
     /// What it is exactly.
     pub title: String,
@@ -180,7 +180,7 @@ impl Run<'_> {
                 ..fact("Started", zone.at(head.created_at, self.viewer.now))
             },
             Fact {
-                more: format!(", of that {} working", shown::duration(work.working)),
+                more: shown::duration(work.working),
                 ..fact("Took", shown::duration(shown::secs(head.created_at, self.until())))
             },
             fact("Turns", shown::count(self.turn().into())),

@@ -7,6 +7,9 @@ use crate::web::ui::shown;
 /// Most ticks.
 const TICKS: i32 = 60;
 
+/// Widest tick, in percent.
+const WIDEST: f64 = 1.1;
+
 /// The line.
 pub struct Rail {
     pub ticks: Vec<Tick>,
@@ -39,19 +42,21 @@ impl Rail {
     pub fn draw(run: &Run<'_>, moments: &[Moment]) -> Self {
         let (event, events) = (run.newest(), run.head.events);
         let link = |n: i32| run.link(&run.wanted.at(n));
+        // With few events ticks stay as narrow as with many.
         let share = 100.0 / f64::from(u32::try_from(moments.len().max(1)).unwrap_or(1));
+        let width = (share * 0.44).min(WIDEST);
         let place = |i: usize| f64::from(u32::try_from(i).unwrap_or(0)) * share;
         let tick = |(i, m): (usize, &Moment)| Tick {
             address: link(m.seq),
             title: format!("event {}: {}", m.seq, shown::excerpt(&m.what, 100)),
-            x: percent(place(i) + share * 0.28),
-            width: percent(share * 0.44),
+            x: percent(place(i) + (share - width) / 2.0),
+            width: percent(width),
             ink: ink(&m.kind),
         };
         let selected = moments.iter().position(|m| m.seq == event).unwrap_or(0);
         Self {
             ticks: moments.iter().enumerate().map(tick).collect(),
-            frame: (percent(place(selected) + share * 0.1), percent(share * 0.8)),
+            frame: (percent(place(selected) + share / 2.0 - width), percent(width * 2.0)),
             event,
             events,
             previous: (event > 1).then(|| link(event - 1)),
