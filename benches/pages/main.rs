@@ -80,7 +80,7 @@ async fn measure(options: &Options) -> Result<Vec<String>, Error> {
         let server = server::Server::start(&options.tenure, &database.url).await?;
         figures.extend(live::measure(&server, &database, options.quick).await?);
     }
-    let about = report::About::of(&database, scale).await?;
+    let about = report::About::of(&database, scale, &options.tenure).await?;
     println!("\n{}", report::table(&figures));
     if options.only.is_none() {
         report::write(&about, &figures, options.quick)?;

@@ -149,7 +149,9 @@ pub struct About {
 }
 
 impl About {
-    pub async fn of(database: &Database, scale: Scale) -> Result<Self, Error> {
+    pub async fn of(database: &Database, scale: Scale, tenure: &Path) -> Result<Self, Error> {
+        // Binaries lie in a directory named after the profile that they were built with.
+        let profile = tenure.parent().and_then(Path::file_name).unwrap_or_default();
         let row = database
             .client
             .query_one(
@@ -170,7 +172,7 @@ impl About {
                 first_line("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", "),
             ),
             ("Rust", said("rustc", &["--version"])),
-            ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned()),
+            ("profile", profile.to_string_lossy().into_owned()),
             (
                 "Postgres",
                 format!(
