@@ -56,7 +56,7 @@ async fn each_view_has_an_address_and_answers_programs_too() {
         ("/attempts", "too slow"),
         ("/state", "turn_limit"),
         ("/payloads", "When did it appear?"),
-        ("/agent", "href=\"/agent/librarian\""),
+        ("/agent", "href=\"/agents/librarian\""),
         ("/logs", "&#60;b&#62;found&#60;/b&#62;"),
     ] {
         let path = format!("/execution/{id}{view}");

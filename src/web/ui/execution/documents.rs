@@ -214,5 +214,5 @@ pub async fn agent(run: &Run<'_>, db: &impl GenericClient) -> Result<Answer, Pro
 pub fn address(agent: &str) -> String {
     let name = askama::filters::urlencode_strict(shown::text(agent))
         .map_or_else(|_| String::new(), |n| n.to_string());
-    format!("/agent/{name}")
+    format!("/agents/{name}")
 }

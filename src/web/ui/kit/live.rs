@@ -41,6 +41,8 @@ const DRAWERS: usize = 2;
 const VIEWS: usize = 2000;
 /// Shortest time between two drawings of one view.
 const PACE: Duration = Duration::from_millis(100);
+/// A view is drawn for one part of the time at most, of so many, however much happens.
+const REST: u32 = 4;
 /// Longest silence on a stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a view is kept after its last tab has gone, for one that comes back.
@@ -153,7 +155,8 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
     let mut news = state.runtime.news();
     loop {
         let began = Instant::now();
-        if let Ok(page) = drawing(&state.live, &draw).await {
+        let (page, cost) = drawing(&state.live, &draw).await;
+        if let Ok(page) = page {
             let frame = Frame::of(&page);
             view.send_if_modified(|old| {
                 let differs = old.version != frame.version;
@@ -163,8 +166,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
                 differs
             });
         }
-        // A view takes a tenth of a core at most, however much happens.
-        let pace = PACE.max(began.elapsed() * 10);
+        let pace = PACE.max(cost * REST);
         tokio::select! {
             () = due(&mut news, follow, state.live.period()) => {}
             () = abandoned(&view) => {
@@ -183,9 +185,15 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
     }
 }
 
-async fn drawing(live: &Live, draw: &Draw) -> Result<String, Problem> {
+/// Draw a view, once it may; and how long that took.
+async fn drawing(live: &Live, draw: &Draw) -> (Result<String, Problem>, Duration) {
     let _drawer = live.drawers.acquire().await;
-    draw().await.inspect_err(|error| tracing::debug!(%error, "an open page can't be drawn; trying again"))
+    let began = Instant::now();
+    let page = draw().await;
+    if let Err(error) = &page {
+        tracing::debug!(%error, "an open page can't be drawn; trying again");
+    }
+    (page, began.elapsed())
 }
 
 /// Resolves when what is followed has changed, or after a while all the same.
