@@ -23,6 +23,7 @@ sdk *args:
 # Look at the pages with Chromium and chromedriver; pictures land in screenshots/ of Cargo's target directory
 browser *args:
     cargo test --test it browser:: {{ args }}
+
 # Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
 bench-pages *args:
     cargo bench --bench pages -- {{ args }}
