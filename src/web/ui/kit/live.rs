@@ -166,7 +166,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
                 differs
             });
         }
-        let pace = PACE.max(cost * REST);
+        let rest = PACE.max(cost * REST);
         tokio::select! {
             () = due(&mut news, follow, state.live.period()) => {}
             () = abandoned(&view) => {
@@ -181,7 +181,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
                 return;
             }
         }
-        sleep(pace.saturating_sub(began.elapsed())).await;
+        sleep(rest.saturating_sub(began.elapsed())).await;
     }
 }
 
