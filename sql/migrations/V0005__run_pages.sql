@@ -139,8 +139,9 @@ language sql stable as $$
                    coalesce(sum(r.completion_tokens), 0)::bigint as completion
               from tenure.results r
              where r.execution_id = e.id and r.kind = 'model' and r.outcome = 'completed' and r.ended_at <= p.at
-               and not exists (select from tenure.later_at_once(execution, n) l
-                                where l.attempt_id = r.attempt_id and l.kind = 'model_replied')) u
+               and (r.ended_at < p.at
+                    or not exists (select from tenure.later_at_once(execution, n) l
+                                    where l.attempt_id = r.attempt_id and l.kind = 'model_replied'))) u
      where e.id = execution
 $$;
 

@@ -2,9 +2,14 @@
 --
 -- Returns: id, agent, version, status, reason, prompt, result, turn, tokens, session_id, created_at, ended_at, code, text,
 -- hint, reasons
--- Plan: the primary key for each id; reasons are looked up for live rows only.
-select e.id, e.agent, e.version, e.status, left(e.reason, 500) as reason, left(e.input ->> 'prompt', 400) as prompt,
-       left(e.output ->> 'result', 400) as result, coalesce((e.state ->> 'turn')::integer, 0) as turn,
+-- Plan: the primary key for each id; reasons are looked up for live rows only. A large payload is not
+-- touched: to take its beginning Postgres would read all of it, half a second for 100 MB.
+select e.id, e.agent, e.version, e.status, left(e.reason, 500) as reason,
+       case when pg_column_size(e.input) < 100000 then left(e.input ->> 'prompt', 400)
+            else '(a large prompt; the page of the run has it)' end as prompt,
+       case when pg_column_size(e.output) < 100000 then left(e.output ->> 'result', 400)
+            when e.output is not null then '(a large answer; the page of the run has it)' end as result,
+       coalesce((e.state ->> 'turn')::integer, 0) as turn,
        coalesce((e.state ->> 'prompt_tokens')::bigint, 0) + coalesce((e.state ->> 'completion_tokens')::bigint, 0) as tokens,
        left(e.session_id, 200) as session_id, e.created_at, e.ended_at, w.code, w.text, w.hint, w.reasons
   from tenure.executions e

@@ -371,7 +371,9 @@ pub async fn snapshot(db: &mut impl GenericClient) -> Result<Transaction<'_>, Er
     let snapshot = db.transaction().await?;
     snapshot
         .batch_execute(
-            "set transaction isolation level repeatable read, read only; set local statement_timeout = '2s'",
+            // A plan that fits any run reads all of a long one.
+            "set transaction isolation level repeatable read, read only; set local statement_timeout = '2s'; \
+             set local plan_cache_mode = force_custom_plan",
         )
         .await?;
     Ok(snapshot)
