@@ -30,8 +30,8 @@ use summary::{Histogram, Tile};
 
 /// Attempts whose time a line shows.
 const SHAPE: usize = 60;
-/// How long a page is looked for, and an export.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a page is looked for, so that it is there within two seconds; and an export.
+const PATIENCE: Duration = Duration::from_millis(1750);
 const EXPORT_PATIENCE: Duration = Duration::from_secs(20);
 /// Newer executions are counted up to this, for so long.
 const NEWER: usize = 99;
