@@ -108,4 +108,10 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether a statement was stopped because its time was over.
+    #[must_use]
+    pub fn took_too_long(&self) -> bool {
+        matches!(self, Self::Postgres(e) if e.code() == Some(&SqlState::QUERY_CANCELED))
+    }
 }

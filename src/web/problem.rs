@@ -68,6 +68,9 @@ impl From<store::Error> for Problem {
         match &error {
             store::Error::NotFound { .. } => Self::not_found(error.to_string()),
             store::Error::Refused(_) => Self::new(400, error.to_string()),
+            e if e.took_too_long() => {
+                Self::new(503, "reading this took too long; ask for less, or try again in a moment")
+            }
             e if e.is_transient() => Self::new(503, "the database is not available; try again in a moment"),
             _ => {
                 tracing::error!(?error, "a statement failed");

@@ -19,7 +19,6 @@ use crate::json;
 use crate::store::read::health::{self, Health};
 use crate::store::read::queues::{self, Period, Queue, Span, Standing};
 use crate::store::read::workers::{self, Worker};
-use crate::store::{self};
 use crate::web::{Problem, State};
 use charts::Chart;
 use lines::{Line, Starving, Stat, WorkerLine};
@@ -139,11 +138,7 @@ async fn look(state: &State, wanted: &Wanted) -> Result<Seen, Problem> {
     let mut db = state.runtime.pool().get().await?;
     let queues = match queues::standing(&mut db, span).await {
         Ok(queues) => Some(queues),
-        Err(store::Error::Postgres(e))
-            if e.code() == Some(&tokio_postgres::error::SqlState::QUERY_CANCELED) =>
-        {
-            None
-        }
+        Err(error) if error.took_too_long() => None,
         Err(error) => return Err(error.into()),
     };
     let selected = if wanted.queue.is_empty() {

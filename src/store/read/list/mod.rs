@@ -12,7 +12,6 @@ pub mod views;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 pub(super) use condition::escaped;
@@ -277,7 +276,7 @@ impl Search {
                 let pace = STRIDE.as_secs_f64() / begin.elapsed().as_secs_f64().max(0.001);
                 self.chunk = scaled(self.chunk, pace.clamp(0.25, 8.0));
             }
-            Err(Error::Postgres(e)) if e.code() == Some(&SqlState::QUERY_CANCELED) => {
+            Err(error) if error.took_too_long() => {
                 if self.chunk == 1 && begin.elapsed() + Duration::from_millis(50) >= left {
                     self.skip(db).await?;
                 }

@@ -20,7 +20,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::error::SqlState;
 
 use super::kit::live::{self, Follow};
 use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer};
@@ -162,7 +161,7 @@ async fn find(state: &State, wanted: &Wanted) -> Result<Found, Problem> {
 fn in_time<T>(read: Result<T, store::Error>) -> Result<Option<T>, Problem> {
     match read {
         Ok(found) => Ok(Some(found)),
-        Err(store::Error::Postgres(e)) if e.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
+        Err(error) if error.took_too_long() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

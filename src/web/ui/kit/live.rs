@@ -13,9 +13,8 @@
 //! Views with open tabs are drawn when the server hears that something was committed, and now and then all the same:
 //! leases and clocks move without an event.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
-use std::fmt::Write as _;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
@@ -73,7 +72,17 @@ type Draw = Box<dyn Fn() -> Drawing + Send + Sync>;
 #[derive(Debug, Clone, Default)]
 struct Frame {
     version: u64,
-    parts: Arc<Vec<(String, Arc<str>)>>,
+    /// What all tabs share, written once; a part that has not changed is the same one as in the frame before.
+    parts: Arc<Vec<Arc<Part>>>,
+}
+
+/// One part of a page.
+#[derive(Debug)]
+struct Part {
+    id: String,
+    html: String,
+    /// As it goes over the wire.
+    sent: Bytes,
 }
 
 /// The views that somebody has open, of one server process.
@@ -146,6 +155,7 @@ where
             frames,
             last,
             sent: HashMap::new(),
+            due: VecDeque::new(),
             greeted: false,
         }))
 }
@@ -157,7 +167,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
         let began = Instant::now();
         let (page, cost) = drawing(&state.live, &draw).await;
         if let Ok(page) = page {
-            let frame = Frame::of(&page);
+            let frame = Frame::of(&page, &view.borrow().parts);
             view.send_if_modified(|old| {
                 let differs = old.version != frame.version;
                 if differs {
@@ -166,7 +176,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
                 differs
             });
         }
-        let pace = PACE.max(cost * REST);
+        let rest = PACE.max(cost * REST);
         tokio::select! {
             () = due(&mut news, follow, state.live.period()) => {}
             () = abandoned(&view) => {
@@ -181,7 +191,7 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
                 return;
             }
         }
-        sleep(pace.saturating_sub(began.elapsed())).await;
+        sleep(rest.saturating_sub(began.elapsed())).await;
     }
 }
 
@@ -222,20 +232,29 @@ async fn abandoned(view: &watch::Sender<Frame>) {
 }
 
 impl Frame {
-    /// The live parts of a page.
-    fn of(page: &str) -> Self {
+    /// The live parts of a page, those that are as `before` shared with it.
+    fn of(page: &str, before: &[Arc<Part>]) -> Self {
         let mut parts = vec![];
+        let mut hasher = DefaultHasher::new();
         let mut rest = page;
         while let Some((_, after)) = rest.split_once("<!--live ") {
             let Some((id, after)) = after.split_once("-->") else { break };
             let Some((part, after)) = after.split_once("<!--/live-->") else { break };
-            parts.push((id.to_owned(), Arc::from(part.trim())));
+            let html = part.trim();
+            (id, html).hash(&mut hasher);
+            let same = before.iter().find(|old| old.id == id && old.html == html);
+            parts.push(same.cloned().unwrap_or_else(|| Arc::new(Part::new(id, html))));
             rest = after;
         }
-        let mut hasher = DefaultHasher::new();
-        parts.hash(&mut hasher);
         // Zero is the frame before the first drawing.
         Self { version: hasher.finish().max(1), parts: Arc::new(parts) }
+    }
+}
+
+impl Part {
+    fn new(id: &str, html: &str) -> Self {
+        let sent = format!("event: part\ndata: {}\n\n", json!({ "id": id, "html": html }));
+        Self { id: id.to_owned(), html: html.to_owned(), sent: Bytes::from(sent) }
     }
 }
 
@@ -246,7 +265,9 @@ struct Tab {
     /// What the browser has had from an earlier stream.
     last: Option<u64>,
     /// What it has had from this one.
-    sent: HashMap<String, Arc<str>>,
+    sent: HashMap<String, Arc<Part>>,
+    /// What it has not had yet of the frame that is being sent.
+    due: VecDeque<Bytes>,
     greeted: bool,
 }
 
@@ -258,9 +279,13 @@ fn parts(tab: Tab) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         }
         let stop = tab.runtime.stop().clone();
         loop {
+            if let Some(next) = tab.due.pop_front() {
+                return Some((Ok(next), tab));
+            }
             let frame = tab.frames.borrow_and_update().clone();
-            if let Some(news) = tab.news(&frame) {
-                return Some((Ok(news), tab));
+            tab.look(&frame);
+            if !tab.due.is_empty() {
+                continue;
             }
             tokio::select! {
                 changed = timeout(HEARTBEAT, tab.frames.changed()) => match changed {
@@ -275,25 +300,23 @@ fn parts(tab: Tab) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
 }
 
 impl Tab {
-    /// What this browser does not have yet.
-    fn news(&mut self, frame: &Frame) -> Option<Bytes> {
+    /// Find out what this browser does not have yet.
+    fn look(&mut self, frame: &Frame) {
         if frame.version == 0 {
-            return None;
+            return;
         }
         let has_it = self.last.take() == Some(frame.version);
-        let mut out = String::new();
-        for (id, part) in frame.parts.iter() {
-            let before = self.sent.insert(id.clone(), part.clone());
-            if !has_it && before.as_ref() != Some(part) {
-                let data = json!({ "id": id, "html": &**part });
-                let _ = write!(out, "event: part\ndata: {data}\n\n");
+        for part in frame.parts.iter() {
+            let before = self.sent.insert(part.id.clone(), part.clone());
+            if !has_it && before.is_none_or(|before| !Arc::ptr_eq(&before, part) && before.html != part.html)
+            {
+                self.due.push_back(part.sent.clone());
             }
         }
-        if out.is_empty() {
-            return None;
+        if !self.due.is_empty() {
+            let drawn = format!("id: {}\nevent: drawn\ndata: {{}}\n\n", frame.version);
+            self.due.push_back(Bytes::from(drawn));
         }
-        let _ = write!(out, "id: {}\nevent: drawn\ndata: {{}}\n\n", frame.version);
-        Some(Bytes::from(out))
     }
 }
 
@@ -305,15 +328,24 @@ mod tests {
     fn a_page_gives_its_live_parts() {
         let frame = Frame::of(
             "<main><!--live a--><p id=a>1</p><!--/live--> x <!--live b-->\n<p id=b>2</p>\n<!--/live--></main>",
+            &[],
         );
-        let parts: Vec<_> = frame.parts.iter().map(|(id, part)| (id.as_str(), &**part)).collect();
+        let parts: Vec<_> = frame.parts.iter().map(|part| (part.id.as_str(), part.html.as_str())).collect();
         assert_eq!(parts, [("a", "<p id=a>1</p>"), ("b", "<p id=b>2</p>")]);
-        assert!(Frame::of("<p>nothing</p>").parts.is_empty());
+        assert!(Frame::of("<p>nothing</p>", &[]).parts.is_empty());
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_written_again() {
+        let first = Frame::of("<!--live a-->1<!--/live--><!--live b-->2<!--/live-->", &[]);
+        let second = Frame::of("<!--live a-->1<!--/live--><!--live b-->3<!--/live-->", &first.parts);
+        assert!(Arc::ptr_eq(&first.parts[0], &second.parts[0]));
+        assert!(!Arc::ptr_eq(&first.parts[1], &second.parts[1]));
     }
 
     #[test]
     fn the_same_page_is_the_same_frame() {
-        let version = |page: &str| Frame::of(page).version;
+        let version = |page: &str| Frame::of(page, &[]).version;
         assert_eq!(version("a<!--live a-->1<!--/live-->"), version("b<!--live a-->1<!--/live-->"));
         assert_ne!(version("<!--live a-->1<!--/live-->"), version("<!--live a-->2<!--/live-->"));
     }
