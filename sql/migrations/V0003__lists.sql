@@ -11,26 +11,27 @@ create function tenure.id_at(at timestamptz) returns uuid language sql immutable
 $$;
 
 -- Every text of a run: what it was given, what its model and its tools said, why it ended, its names. JSON is as it was
--- sent, with its escapes; prompt and result are without. A function, so that a search looks at one run at a time.
+-- sent, with its escapes; prompt and result are without. A function, so that a search looks at one run at a time. What
+-- takes more than a megabyte to store is left out: reading one such value takes longer than a thousand others.
 create function tenure.said(execution uuid) returns table (what text, text text) language sql stable parallel safe as $$
     select t.what, t.text
       from tenure.executions e
-     cross join lateral (values ('prompt',  e.input ->> 'prompt'),
-                                ('result',  e.output ->> 'result'),
+     cross join lateral (values ('prompt',  case when pg_column_size(e.input) < 1000000 then e.input ->> 'prompt' end),
+                                ('result',  case when pg_column_size(e.output) < 1000000 then e.output ->> 'result' end),
                                 ('reason',  e.reason),
                                 ('session', e.session_id),
                                 ('key',     e.start_key),
-                                ('input',   e.input::text),
-                                ('output',  e.output::text)) t (what, text)
+                                ('input',   case when pg_column_size(e.input) < 1000000 then e.input::text end),
+                                ('output',  case when pg_column_size(e.output) < 1000000 then e.output::text end)) t (what, text)
      where e.id = execution and t.text is not null
     union all
     select 'message', m.content
       from tenure.messages m
-     where m.execution_id = execution and m.content is not null
+     where m.execution_id = execution and pg_column_size(m.content) < 1000000
     union all
     select t.what, t.text
       from tenure.results r
-     cross join lateral (values ('returned', r.output::text), ('error', r.error)) t (what, text)
+     cross join lateral (values ('returned', case when pg_column_size(r.output) < 1000000 then r.output::text end), ('error', r.error)) t (what, text)
      where r.execution_id = execution and t.text is not null
 $$;
 

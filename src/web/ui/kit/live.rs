@@ -50,7 +50,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const OFTEN: Duration = Duration::from_secs(1);
 const SELDOM: Duration = Duration::from_secs(10);
 /// What each view adds to that.
-const EACH: Duration = Duration::from_millis(25);
+const EACH: Duration = Duration::from_millis(50);
 
 /// What a view follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
