@@ -353,7 +353,9 @@ with held as (
            min(w.first_seen) as first_seen, max(w.seen_at) as seen_at, coalesce(sum(h.leased), 0)::bigint as leased,
            coalesce(bool_or(h.is_held), false) as is_held, max(w.draining_since) as draining_since, max(w.lost_at) as lost_at,
            sum(w.lost_attempts) filter (where w.lost_at > w.seen_at) as lost_attempts,
-           bool_or(w.has_lock and not exists (select from locked l where l.id = w.id)) as lock_is_gone
+           -- A server that beats and has no lock is about to take it again.
+           bool_or(w.has_lock and w.seen_at < now() - interval '3 seconds'
+                   and not exists (select from locked l where l.id = w.id)) as lock_is_gone
       from tenure.workers w
       join tenure.queues n on n.id = w.queue_id
       left join held h on h.worker_id = w.id
