@@ -387,3 +387,17 @@ async fn with_a_key_a_browser_is_asked_for_it() {
     let page = send(server.request("GET", "/executions").basic_auth("anybody", Some("sesame"))).await;
     assert_eq!(page.status, 200);
 }
+
+#[tokio::test]
+async fn a_page_that_nobody_has_open_any_more_is_let_go() {
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    let views = async |wanted: &str| {
+        let metrics = server.get("/metrics").await.text;
+        metrics.lines().any(|line| line == format!("tenure_open_views {wanted}")).then_some(())
+    };
+    let tab = server.request("GET", "/queues").header("accept", "text/event-stream").send().await.unwrap();
+    eventually("the view is kept while it is open", async || views("1").await).await;
+    drop(tab);
+    eventually("the view is let go", async || views("0").await).await;
+}

@@ -7,13 +7,9 @@ use serde::Deserialize;
 use super::kit::form;
 use super::shown;
 use crate::engine::{Event, Status};
-use crate::json;
 use crate::runtime;
 use crate::web::wire::words;
 use crate::web::{Problem, State};
-
-/// Longest reason that is taken.
-const REASON: usize = 500;
 
 /// What a form says.
 #[derive(Deserialize)]
@@ -53,7 +49,7 @@ pub async fn act(
 ///
 /// 404 when there is no such action.
 pub fn event(action: &str, reason: &str) -> Result<Event, Problem> {
-    let given: String = json::storable_text(reason.trim()).chars().take(REASON).collect();
+    let given = form::reason(reason);
     let reason = if given.is_empty() { "cancelled by a person".to_owned() } else { given };
     match action {
         "pause" => Ok(Event::Paused),

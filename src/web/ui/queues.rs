@@ -23,9 +23,6 @@ use crate::web::{Problem, State};
 use charts::Chart;
 use lines::{Line, Starving, Stat, WorkerLine};
 
-/// Longest reason that is taken, in characters.
-const REASON: usize = 500;
-
 /// What the address says.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub struct Wanted {
@@ -248,7 +245,7 @@ pub async fn switch(
     let id: i32 =
         id.parse().map_err(|_| Problem::not_found(format!("'{id}' is no queue's number; see /queues")))?;
     let by = form::sender(&request, &sent.token)?;
-    let reason: String = json::storable_text(sent.reason.trim()).chars().take(REASON).collect();
+    let reason = form::reason(&sent.reason);
     let reason = Some(reason.as_str()).filter(|r| !r.is_empty());
     // What is so already, as after a second click, is no mistake.
     match action.as_str() {

@@ -11,9 +11,12 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use crate::json;
 use crate::web::Problem;
 
 const COOKIE: &str = "tenure_form";
+/// Longest reason that is taken, in characters.
+const REASON: usize = 500;
 
 /// The token for this browser's forms, and the `Set-Cookie` that gives it to a browser which has none yet.
 pub fn token(headers: &HeaderMap) -> (String, Option<String>) {
@@ -48,6 +51,11 @@ pub fn sender(request: &HttpRequest, token: &str) -> Result<String, Problem> {
         ));
     }
     Ok(request.peer_addr().map_or_else(|| "a person".to_owned(), |p| format!("a person at {}", p.ip())))
+}
+
+/// A reason as somebody typed it, storable and of bounded length; empty when none was given.
+pub fn reason(typed: &str) -> String {
+    json::storable_text(typed.trim()).chars().take(REASON).collect()
 }
 
 /// Go on at `address` after a form did its work.

@@ -17,7 +17,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::{Hash, Hasher};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -110,6 +110,12 @@ impl Live {
     }
 }
 
+/// How many views are kept, for monitoring.
+#[expect(clippy::cast_precision_loss, reason = "there are at most VIEWS")]
+fn count(views: &HashMap<String, watch::Sender<Frame>>) {
+    metrics::gauge!("tenure_open_views").set(views.len() as f64);
+}
+
 /// Answer with the stream of a page's live parts. `draw` draws the whole page for a viewer.
 pub fn answer<F, D>(
     state: &State,
@@ -133,6 +139,7 @@ where
             None => {
                 let (view, frames) = watch::channel(Frame::default());
                 views.insert(key.clone(), view.clone());
+                count(&views);
                 let viewer = Viewer { token: String::new(), cookie: None, ..viewer };
                 let own = state.clone();
                 let draw: Draw = Box::new(move || {
@@ -163,6 +170,8 @@ where
 /// Draw a view whenever it may have changed, as long as somebody has it open.
 async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Follow, draw: Draw) {
     let mut news = state.runtime.news();
+    // One wait over all drawings: begun anew after each, it would never be over.
+    let mut gone = pin!(abandoned(&view));
     loop {
         let began = Instant::now();
         let (page, cost) = drawing(&state.live, &draw).await;
@@ -179,15 +188,20 @@ async fn keep(state: State, key: String, view: watch::Sender<Frame>, follow: Fol
         let rest = PACE.max(cost * REST);
         tokio::select! {
             () = due(&mut news, follow, state.live.period()) => {}
-            () = abandoned(&view) => {
+            () = &mut gone => {
                 let mut views = state.live.views();
                 if view.receiver_count() == 0 {
                     views.remove(&key);
+                    count(&views);
                     return;
                 }
+                drop(views);
+                gone.set(abandoned(&view));
             }
             () = state.runtime.stop().cancelled() => {
-                state.live.views().remove(&key);
+                let mut views = state.live.views();
+                views.remove(&key);
+                count(&views);
                 return;
             }
         }
