@@ -74,6 +74,10 @@ id!(
     /// result of an old attempt can't be mistaken for the new one's.
     AttemptId
 );
+id!(
+    /// Identifies one question to people.
+    ApprovalId
+);
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Agent, Cli, CodeExecution, DEFAULT_MAX_TOKENS, DEFAULT_MAX_TURNS, Invalid, MemoryMessage, Termination,
-    Tool, ToolKind,
+    Agent, Asking, Cli, CodeExecution, DEFAULT_MAX_TOKENS, DEFAULT_MAX_TURNS, Invalid, MemoryMessage,
+    Termination, Tool, ToolKind,
 };
 
 /// Fields of features that this server doesn't have yet: refused when they hold anything.
@@ -25,7 +25,7 @@ const NOT_YET: &[&str] = &[
 ];
 
 /// The same, for one tool.
-const TOOL_NOT_YET: &[&str] = &["approvalRequired", "guardrails"];
+const TOOL_NOT_YET: &[&str] = &["guardrails"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,6 +107,7 @@ struct ToolConfig {
     input_schema: Option<Value>,
     tool_type: Option<String>,
     stateful: Option<bool>,
+    approval_required: Option<bool>,
     max_calls: Option<u32>,
     config: Option<Map<String, Value>>,
 }
@@ -286,12 +287,12 @@ fn tool(i: usize, map: &Map<String, Value>) -> Result<Tool, Invalid> {
     let kind = match config.tool_type.as_deref() {
         None | Some("worker") => ToolKind::Worker,
         Some("cli") => ToolKind::Cli,
+        Some("human") => ToolKind::Human,
         Some(
             "http"
             | "api"
             | "mcp"
             | "agent_tool"
-            | "human"
             | "pull_workflow_messages"
             | "generate_image"
             | "generate_audio"
@@ -302,6 +303,7 @@ fn tool(i: usize, map: &Map<String, Value>) -> Result<Tool, Invalid> {
         ) => return not_yet(&at("toolType")),
         Some(other) => return invalid(&at("toolType"), format!("'{other}' is unknown; use 'worker'")),
     };
+    let asking = asking(i, kind, &config)?;
     let allowed_commands = config
         .config
         .as_ref()
@@ -318,7 +320,22 @@ fn tool(i: usize, map: &Map<String, Value>) -> Result<Tool, Invalid> {
         stateful: config.stateful == Some(true),
         max_calls: config.max_calls,
         allowed_commands,
+        asking,
     })
+}
+
+/// How a tool's calls ask people, if they do.
+fn asking(i: usize, kind: ToolKind, config: &ToolConfig) -> Result<Option<Asking>, Invalid> {
+    let is_question = kind == ToolKind::Human;
+    let given = config.config.as_ref().and_then(|c| c.get("approval")).filter(|a| !a.is_null());
+    let at = format!("tools[{i}].config.approval");
+    match given {
+        Some(_) if !is_question && config.approval_required != Some(true) => {
+            invalid(&at, "needs approvalRequired to be true")
+        }
+        Some(given) => Asking::parse(given, is_question).map(Some).or_else(|why| invalid(&at, why)),
+        None => Ok((is_question || config.approval_required == Some(true)).then(Asking::default)),
+    }
 }
 
 #[cfg(test)]
@@ -351,8 +368,8 @@ mod tests {
         assert_eq!(refused(json!({"guardrails": [{"name": "g"}]})), "agentConfig.guardrails");
         assert_eq!(refused(json!({"agents": [{"name": "b"}]})), "agentConfig.agents");
         assert_eq!(
-            refused(json!({"tools": [{"name": "t", "approvalRequired": true}]})),
-            "agentConfig.tools[0].approvalRequired"
+            refused(json!({"tools": [{"name": "t", "guardrails": [{"name": "g"}]}]})),
+            "agentConfig.tools[0].guardrails"
         );
         assert_eq!(
             refused(json!({"tools": [{"name": "t", "toolType": "http"}]})),
@@ -363,6 +380,22 @@ mod tests {
             "agentConfig.instructions._worker_ref"
         );
         assert_eq!(refused(json!({"planner": {"name": "p"}})), "agentConfig.planner");
+    }
+
+    #[test]
+    fn a_tool_may_ask_a_person_first_or_be_one() {
+        let tools = |tools: Value| {
+            let config = json!({"name": "a", "model": "demo/echo", "tools": tools});
+            parse(&config.to_string()).map(|agent| agent.tools)
+        };
+        let gated = tools(json!([{"name": "t", "approvalRequired": true}])).unwrap();
+        assert!(gated[0].is_gated() && gated[0].asks_a_person());
+        let human = tools(json!([{"name": "t", "toolType": "human"}])).unwrap();
+        assert!(!human[0].is_gated() && human[0].asks_a_person());
+        let plain = tools(json!([{"name": "t", "approvalRequired": false}])).unwrap();
+        assert!(!plain[0].asks_a_person());
+        let wrong = tools(json!([{"name": "t", "config": {"approval": {"quorum": 2}}}])).unwrap_err();
+        assert_eq!(wrong.field, "agentConfig.tools[0].config.approval");
     }
 
     #[test]

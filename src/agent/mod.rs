@@ -5,7 +5,9 @@
 //! field that it can't accept, and says of a known feature that isn't there yet that it isn't: a definition is never
 //! accepted and then half obeyed.
 
+mod asking;
 mod config;
+pub mod schema;
 pub mod termination;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use asking::{Asking, Expiry};
 pub use termination::Termination;
 
 /// Turns of an agent that does not say.
@@ -82,6 +85,22 @@ pub struct Tool {
     pub max_calls: Option<u32>,
     /// Commands that a command-line tool may run, handed to its worker.
     pub allowed_commands: Option<Vec<String>>,
+    /// How people are asked: before each call, or instead of a worker when it is a [`ToolKind::Human`].
+    pub asking: Option<Asking>,
+}
+
+impl Tool {
+    /// Whether a call of it waits until somebody has approved it.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        self.asking.is_some() && self.kind != ToolKind::Human
+    }
+
+    /// Whether a call of it is a question to a person, for a decision or for an answer.
+    #[must_use]
+    pub fn asks_a_person(&self) -> bool {
+        self.asking.is_some()
+    }
 }
 
 /// Who performs a tool.
@@ -92,6 +111,8 @@ pub enum ToolKind {
     Worker,
     /// The same; the worker runs command lines.
     Cli,
+    /// A person answers.
+    Human,
 }
 
 /// A message given with the definition.
@@ -145,6 +166,12 @@ impl Agent {
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|t| t.name == name)
+    }
+
+    /// Whether a run of it may wait for people.
+    #[must_use]
+    pub fn asks_people(&self) -> bool {
+        self.tools.iter().any(Tool::asks_a_person)
     }
 
     /// The part of the model string before the first `/`, in lower case.

@@ -8,8 +8,10 @@
 //!            ┌──────────── Returned(last) / all answered at once ──────────────┐
 //!            ▼                                                                 │
 //!  Started ─► model call open ── Replied(calls) ──► tool calls open ── Returned(more open)
-//!            │  ▲    │   │                           │
-//!            │  │    │   └ Replied(text) ─► Completed└ turn limit, stop, condition ─► Completed
+//!            │  ▲    │   │               │           ▲   │
+//!            │  │    │   │               │  Approved │   └ turn limit, stop, condition ─► Completed
+//!            │  │    │   │               └► approvals open ── Denied, Answered ─► the model is told
+//!            │  │    │   └ Replied(text) ─► Completed    └ Rejected ─► Completed
 //!            │  └ Checked(go on) ── check open ◄─ the turn is over and a stop-when worker must be asked
 //!            └ Failed(no more tries) ─► Failed        Cancelled ─► Terminated     DeadlinePassed ─► TimedOut
 //! ```
@@ -19,9 +21,11 @@
 //! 1. A terminal execution accepts no event.
 //! 2. An execution has an open task exactly while it is not terminal: nothing hangs, nothing leaks.
 //! 3. A turn begins only when no task of the turn before is open, and never beyond the turn limit.
-//! 4. Each call of the model is answered exactly once: by a tool, by its final failure, or at once.
+//! 4. Each call of the model is answered exactly once: by a tool, by its final failure, by a person, or at once.
 //! 5. Only what is open can end, be retried or fail.
 //! 6. Message numbers grow by one, without gaps.
+//! 7. A call that needs an approval is queued only by the decision that approves it, and what is called beside it in the
+//!    same turn only when no decision of that turn is open.
 
 mod retry;
 mod single;
@@ -98,6 +102,13 @@ pub enum Task {
         /// 1-based.
         turn: u32,
     },
+    /// A person's decision about a tool call. It waits as a row, in no queue.
+    Approval {
+        /// 1-based.
+        turn: u32,
+        /// Which of the reply's calls, 0-based.
+        call: u16,
+    },
 }
 
 impl Task {
@@ -105,17 +116,21 @@ impl Task {
     #[must_use]
     pub fn turn(self) -> u32 {
         match self {
-            Self::Model { turn } | Self::Tool { turn, .. } | Self::Check { turn } => turn,
+            Self::Model { turn }
+            | Self::Tool { turn, .. }
+            | Self::Check { turn }
+            | Self::Approval { turn, .. } => turn,
         }
     }
 
-    /// As stored: `model`, `tool`, `check`.
+    /// As stored: `model`, `tool`, `check`; a decision is no row among these.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
             Self::Model { .. } => "model",
             Self::Tool { .. } => "tool",
             Self::Check { .. } => "check",
+            Self::Approval { .. } => "approval",
         }
     }
 
@@ -123,8 +138,8 @@ impl Task {
     #[must_use]
     pub fn call(self) -> u16 {
         match self {
-            Self::Tool { call, .. } => call,
-            _ => 0,
+            Self::Tool { call, .. } | Self::Approval { call, .. } => call,
+            Self::Model { .. } | Self::Check { .. } => 0,
         }
     }
 }
@@ -138,8 +153,11 @@ pub struct State {
     pub turn: u32,
     /// The turn after which this pass ends.
     pub turn_limit: u32,
-    /// Tasks that something must still perform.
+    /// Tasks that something must still perform, and decisions that somebody must still make.
     pub open: Vec<Task>,
+    /// Calls of this turn that wait until nothing has to be decided any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<u16>,
     /// Messages in the conversation.
     pub messages: u32,
     /// Somebody asked it to end after the turn that is going on.
@@ -206,6 +224,42 @@ pub enum Event {
         /// Which.
         task: Task,
     },
+    /// Somebody let a tool call go.
+    Approved {
+        /// Which decision.
+        task: Task,
+        /// The arguments that it runs with.
+        arguments: Json,
+        /// What somebody told the model with it, such as what was changed.
+        feedback: Option<String>,
+        /// The calls of its turn.
+        calls: Vec<Call>,
+    },
+    /// Somebody refused a tool call; the model is told.
+    Denied {
+        /// Which decision.
+        task: Task,
+        /// What the model is told.
+        text: String,
+        /// The calls of its turn.
+        calls: Vec<Call>,
+    },
+    /// Somebody answered what the model asked them.
+    Answered {
+        /// Which question.
+        task: Task,
+        /// What the model is told.
+        text: String,
+        /// The calls of its turn.
+        calls: Vec<Call>,
+    },
+    /// Somebody refused a tool call and with it the rest of the run.
+    Rejected {
+        /// Which decision.
+        task: Task,
+        /// Why.
+        reason: String,
+    },
     /// The stop-when worker answered.
     Checked {
         /// After which turn.
@@ -256,6 +310,10 @@ impl Event {
             Self::Started => "started",
             Self::Replied(_) => "replied",
             Self::Returned { .. } => "returned",
+            Self::Approved { .. } => "approved",
+            Self::Denied { .. } => "denied",
+            Self::Answered { .. } => "answered",
+            Self::Rejected { .. } => "rejected",
             Self::Checked { .. } => "checked",
             Self::Failed { .. } => "failed",
             Self::Paused => "paused",
@@ -301,6 +359,11 @@ pub enum Message {
         /// What the model is told.
         text: String,
     },
+    /// A word in the user's role of somebody who let a call go.
+    Feedback {
+        /// What the model is told.
+        text: String,
+    },
     /// A signal; the last one counts.
     Signal {
         /// The word.
@@ -336,6 +399,17 @@ pub enum Command {
         /// A JSON object.
         arguments: Json,
     },
+    /// Ask a person about a tool call.
+    Ask {
+        /// Which decision.
+        task: Task,
+        /// The call's id in the conversation.
+        id: String,
+        /// The tool.
+        name: String,
+        /// A JSON object.
+        arguments: Json,
+    },
     /// Queue the question to the stop-when worker.
     Check {
         /// After which turn.
@@ -358,7 +432,7 @@ pub enum Command {
     Hold,
     /// Hand it out again.
     Release,
-    /// Take back every open task; results on their way will be refused.
+    /// Take back every open task and question; results and decisions on their way will be refused.
     Withdraw,
     /// End the execution.
     Finish {
@@ -391,6 +465,7 @@ pub fn begin(agent: &Agent) -> State {
         turn: 0,
         turn_limit: agent.max_turns,
         open: vec![],
+        held: vec![],
         messages: 0,
         stop: false,
         again: false,
@@ -420,6 +495,9 @@ pub fn decide(agent: &Agent, state: &State, event: &Event) -> Result<(State, Vec
         Event::StopRequested => step.state.stop = true,
         Event::Signalled { text } => step.append(Message::Signal { text: text.clone() }),
         Event::Cancelled { reason } => step.end(Status::Terminated, Some(reason.clone())),
+        Event::Rejected { task: task @ Task::Approval { .. }, reason } if state.open.contains(task) => {
+            step.end(Status::Completed, Some(reason.clone()));
+        }
         Event::DeadlinePassed => {
             let seconds = agent.timeout.map_or_else(|| "the allowed".to_owned(), |t| t.as_secs().to_string());
             step.end(Status::TimedOut, Some(format!("the execution took longer than {seconds} seconds")));

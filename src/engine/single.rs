@@ -1,7 +1,9 @@
 //! One agent's loop: a model call, the tool calls that it asks for, and so on until it answers.
 
-use super::{Agent, Command, Event, Message, Reply, State, Status, Task};
+use super::{Agent, Call, Command, Event, Message, Reply, State, Status, Task};
+use crate::agent::Tool;
 use crate::agent::termination::Progress;
+use crate::json::Json;
 
 /// How often the loop begins again while required tools were not called.
 const MAX_PASSES: u32 = 3;
@@ -31,6 +33,19 @@ impl<'a> Step<'a> {
             }
             Event::Replied(reply) if self.close(Task::Model { turn: self.state.turn }) => self.replied(reply),
             Event::Returned { task: task @ Task::Tool { .. } } if self.close(*task) => self.answered(*task),
+            Event::Approved { task, arguments, feedback, calls }
+                if self.is_gate(*task, calls) && self.close(*task) =>
+            {
+                self.approved(*task, arguments, feedback.as_deref(), calls);
+            }
+            Event::Denied { task: task @ Task::Approval { .. }, text, calls } if self.close(*task) => {
+                self.told(*task, text, calls);
+            }
+            Event::Answered { task: task @ Task::Approval { .. }, text, calls }
+                if !self.is_gate(*task, calls) && self.close(*task) =>
+            {
+                self.told(*task, text, calls);
+            }
             Event::Checked { turn, go_on } if self.close(Task::Check { turn: *turn }) => {
                 if *go_on {
                     self.next_turn();
@@ -38,7 +53,9 @@ impl<'a> Step<'a> {
                     self.finish();
                 }
             }
-            Event::Failed { task, failure, error, attempt, losses, policy } if self.is_open(*task) => {
+            Event::Failed { task, failure, error, attempt, losses, policy }
+                if self.is_open(*task) && !matches!(task, Task::Approval { .. }) =>
+            {
                 match policy.next(*failure, *attempt, *losses) {
                     Some(delay) => self.commands.push(Command::Retry {
                         task: *task,
@@ -75,6 +92,7 @@ impl<'a> Step<'a> {
             self.state.open.clear();
             self.commands.push(Command::Withdraw);
         }
+        self.state.held.clear();
         self.state.status = status;
         self.commands.push(Command::Finish { status, reason, answer: None });
     }
@@ -110,6 +128,8 @@ impl<'a> Step<'a> {
                 completion_tokens: self.state.completion_tokens,
             })
         });
+        let is_gated = |call: &Call| self.agent.tool(&call.name).is_some_and(Tool::is_gated);
+        let holds = reply.calls.iter().any(|call| is_gated(call) && self.refusal(call).is_none());
         for (i, call) in reply.calls.iter().enumerate() {
             let index = u16::try_from(i).unwrap_or(u16::MAX);
             match self.refusal(call) {
@@ -117,18 +137,36 @@ impl<'a> Step<'a> {
                     let (id, name) = (call.id.clone(), call.name.clone());
                     self.append(Message::Answer { turn, call: index, id, name, text });
                 }
-                None => self.call_tool(Task::Tool { turn, call: index }, call),
+                None => self.begin_call(index, call, holds),
             }
         }
+        // Perhaps the call that needed a decision was refused after all.
+        self.let_go(turn, &reply.calls);
         self.turn_over();
     }
 
-    fn call_tool(&mut self, task: Task, call: &super::Call) {
+    /// A call that can be made: by a tool at once, by a person, or once nothing has to be decided any more.
+    fn begin_call(&mut self, index: u16, call: &Call, holds: bool) {
         let Ok(arguments) = &call.arguments else { return };
+        let Some(tool) = self.agent.tool(&call.name) else { return };
+        let turn = self.state.turn;
         self.state.missing.retain(|m| *m != call.name);
-        if self.agent.tool(&call.name).is_some_and(|t| t.max_calls.is_some()) {
+        if tool.max_calls.is_some() {
             *self.state.used.entry(call.name.clone()).or_default() += 1;
         }
+        if tool.asks_a_person() {
+            let task = Task::Approval { turn, call: index };
+            self.state.open.push(task);
+            let (id, name) = (call.id.clone(), call.name.clone());
+            self.commands.push(Command::Ask { task, id, name, arguments: arguments.clone() });
+        } else if holds {
+            self.state.held.push(index);
+        } else {
+            self.call_tool(Task::Tool { turn, call: index }, call, arguments);
+        }
+    }
+
+    fn call_tool(&mut self, task: Task, call: &Call, arguments: &Json) {
         self.state.open.push(task);
         self.commands.push(Command::CallTool {
             task,
@@ -138,8 +176,52 @@ impl<'a> Step<'a> {
         });
     }
 
+    /// A person let a call go.
+    fn approved(&mut self, decided: Task, arguments: &Json, feedback: Option<&str>, calls: &[Call]) {
+        let (turn, index) = (decided.turn(), decided.call());
+        if let Some(text) = feedback {
+            self.append(Message::Feedback { text: text.to_owned() });
+        }
+        if let Some(call) = calls.get(usize::from(index)) {
+            self.call_tool(Task::Tool { turn, call: index }, call, arguments);
+        }
+        self.let_go(turn, calls);
+        self.turn_over();
+    }
+
+    /// A person answered a call in the tool's place, or refused it.
+    fn told(&mut self, decided: Task, text: &str, calls: &[Call]) {
+        let (turn, index) = (decided.turn(), decided.call());
+        let (id, name) =
+            calls.get(usize::from(index)).map(|c| (c.id.clone(), c.name.clone())).unwrap_or_default();
+        self.append(Message::Answer { turn, call: index, id, name, text: text.to_owned() });
+        self.let_go(turn, calls);
+        self.turn_over();
+    }
+
+    /// Whether it is a decision without which a call is not made, rather than a question to be answered.
+    fn is_gate(&self, task: Task, calls: &[Call]) -> bool {
+        let call = calls.get(usize::from(task.call()));
+        matches!(task, Task::Approval { .. })
+            && call.and_then(|c| self.agent.tool(&c.name)).is_some_and(Tool::is_gated)
+    }
+
+    /// Begin what waited for decisions, once none of them is open.
+    fn let_go(&mut self, turn: u32, calls: &[Call]) {
+        if self.state.open.iter().any(|task| self.is_gate(*task, calls)) {
+            return;
+        }
+        for index in std::mem::take(&mut self.state.held) {
+            if let Some(call) = calls.get(usize::from(index))
+                && let Ok(arguments) = &call.arguments
+            {
+                self.call_tool(Task::Tool { turn, call: index }, call, arguments);
+            }
+        }
+    }
+
     /// What the model is told when a call can't be made at all.
-    fn refusal(&self, call: &super::Call) -> Option<String> {
+    fn refusal(&self, call: &Call) -> Option<String> {
         let Some(tool) = self.agent.tool(&call.name) else {
             let names: Vec<_> = self.agent.tools.iter().map(|t| t.name.as_str()).collect();
             return Some(format!(
@@ -176,7 +258,9 @@ impl<'a> Step<'a> {
                 self.close(task);
                 self.answered(task);
             }
-            Task::Model { .. } | Task::Check { .. } => self.end(Status::Failed, Some(error.to_owned())),
+            Task::Model { .. } | Task::Check { .. } | Task::Approval { .. } => {
+                self.end(Status::Failed, Some(error.to_owned()));
+            }
         }
     }
 

@@ -171,6 +171,78 @@ fn a_tool_with_a_limit_is_refused_beyond_it() {
     assert_eq!(called(&commands), ["search"]);
 }
 
+/// An agent whose tool `refund` needs an approval, whose tool `ask` is a person, and whose tool `search` is neither.
+fn careful() -> (Agent, State) {
+    started(json!({"tools": [
+        {"name": "search"}, {"name": "refund", "approvalRequired": true}, {"name": "ask", "toolType": "human"},
+    ]}))
+}
+
+#[test]
+fn a_call_that_needs_an_approval_runs_when_it_has_one() {
+    let (agent, s) = careful();
+    let (s, commands) = decide(&agent, &s, &calls(&["refund"])).unwrap();
+    assert_eq!((s.open.as_slice(), called(&commands)), (&[decision(1, 0)][..], vec![]));
+    assert!(commands.iter().any(|c| matches!(c, Command::Ask { name, .. } if name == "refund")));
+
+    let (s, commands) = decide(&agent, &s, &approves(1, 0, &["refund"])).unwrap();
+    assert_eq!((s.open.as_slice(), called(&commands)), (&[tool(1, 0)][..], vec!["refund"]));
+    let Some(Command::CallTool { arguments, .. }) = commands.last() else { panic!("{commands:?}") };
+    assert_eq!(arguments.value(), json!({"edited": true}));
+}
+
+#[test]
+fn a_denial_is_told_to_the_model_and_the_run_goes_on() {
+    let (agent, s) = careful();
+    let (s, _) = decide(&agent, &s, &calls(&["refund"])).unwrap();
+    let (s, commands) = decide(&agent, &s, &denies(1, 0, &["refund"])).unwrap();
+    assert_eq!((called(&commands), turns(&commands), s.status), (vec![], vec![2], Status::Running));
+}
+
+#[test]
+fn each_decision_of_a_turn_counts_for_its_own_call_and_the_rest_waits_for_the_last() {
+    let (agent, s) = careful();
+    let names = ["refund", "search", "refund"];
+    let (s, commands) = decide(&agent, &s, &calls(&names)).unwrap();
+    assert_eq!((called(&commands), s.held.as_slice()), (vec![], &[1][..]));
+
+    let (s, commands) = decide(&agent, &s, &approves(1, 2, &names)).unwrap();
+    assert_eq!(called(&commands), ["refund"]);
+    let (s, commands) = decide(&agent, &s, &denies(1, 0, &names)).unwrap();
+    assert_eq!(called(&commands), ["search"]);
+    assert_eq!((s.open.as_slice(), s.held.len()), (&[tool(1, 2), tool(1, 1)][..], 0));
+}
+
+#[test]
+fn a_question_in_words_holds_nobody_up_and_its_answer_is_told() {
+    let (agent, s) = careful();
+    let names = ["ask", "search"];
+    let (s, commands) = decide(&agent, &s, &calls(&names)).unwrap();
+    assert_eq!(called(&commands), ["search"]);
+    let (s, _) = decide(&agent, &s, &returns(1, 1)).unwrap();
+    let (_, commands) = decide(&agent, &s, &answers(1, 0, &names)).unwrap();
+    assert_eq!(turns(&commands), [2]);
+}
+
+#[test]
+fn a_rejection_ends_the_run_and_nothing_of_the_turn_runs() {
+    let (agent, s) = careful();
+    let (s, _) = decide(&agent, &s, &calls(&["refund", "search"])).unwrap();
+    let (s, commands) = decide(&agent, &s, &rejects(1, 0)).unwrap();
+    assert_eq!((called(&commands), &commands[0]), (vec![], &Command::Withdraw));
+    assert_eq!((s.status, s.open.len(), s.held.len()), (Status::Completed, 0, 0));
+    assert_eq!(ends(&commands), Some((Status::Completed, None)));
+}
+
+#[test]
+fn what_waits_for_a_refused_call_is_let_go_at_once() {
+    let (agent, s) = started(
+        json!({"tools": [{"name": "search"}, {"name": "refund", "approvalRequired": true, "maxCalls": 0}]}),
+    );
+    let (s, commands) = decide(&agent, &s, &calls(&["refund", "search"])).unwrap();
+    assert_eq!((called(&commands), s.held.len()), (vec!["search"], 0));
+}
+
 #[test]
 fn cancelling_takes_back_what_is_open() {
     let (agent, s) = started(tools(&["search"]));
@@ -184,9 +256,11 @@ fn cancelling_takes_back_what_is_open() {
 fn transition_table() {
     let (agent, thinking) = started({
         let mut config = tools(&["search"]);
+        config["tools"].as_array_mut().unwrap().push(json!({"name": "refund", "approvalRequired": true}));
         config["stopWhen"] = json!({"taskName": "stop_when"});
         config
     });
+    let asking = decide(&agent, &thinking, &calls(&["refund", "search"])).unwrap().0;
     let acting = decide(&agent, &thinking, &calls(&["search"])).unwrap().0;
     let acting_on_two = decide(&agent, &thinking, &calls(&["search", "search"])).unwrap().0;
     let checking = decide(&agent, &acting, &returns(1, 0)).unwrap().0;
@@ -196,6 +270,7 @@ fn transition_table() {
         ("thinking", thinking),
         ("acting", acting),
         ("acting on two", acting_on_two),
+        ("asking", asking),
         ("checking", checking),
         ("paused", paused),
         ("completed", completed),
@@ -204,6 +279,7 @@ fn transition_table() {
         says("hi"),
         calls(&["search"]),
         calls(&["nosuch"]),
+        calls(&["refund", "search"]),
         returns(1, 0),
         Event::Checked { turn: 1, go_on: true },
         Event::Checked { turn: 1, go_on: false },
@@ -217,6 +293,10 @@ fn transition_table() {
         Event::Signalled { text: "hurry".into() },
         Event::Cancelled { reason: "enough".into() },
         Event::DeadlinePassed,
+        approves(1, 0, &["refund", "search"]),
+        denies(1, 0, &["refund", "search"]),
+        answers(1, 0, &["refund", "search"]),
+        rejects(1, 0),
     ];
     let mut table = String::new();
     for (name, state) in &states {
@@ -241,18 +321,28 @@ proptest! {
         required in any::<bool>(),
     ) {
         let mut config = tools(&["search", "fetch"]);
+        let people = json!([{"name": "refund", "approvalRequired": true, "maxCalls": 4}, {"name": "ask", "toolType": "human"}]);
+        config["tools"].as_array_mut().unwrap().extend(people.as_array().unwrap().clone());
         config["maxTurns"] = json!(limit);
         if stop_when { config["stopWhen"] = json!({"taskName": "w"}); }
         if required { config["requiredTools"] = json!(["fetch"]); }
         let (agent, mut s) = started(config);
         let mut numbered = s.messages;
         let (mut asked, mut answered) = (0, 0);
-        for event in script {
+        let mut last_calls = vec![];
+        for mut event in script {
+            // As the committer does, a decision comes with the calls of its turn.
+            if let Event::Approved { calls, .. } | Event::Denied { calls, .. } | Event::Answered { calls, .. } = &mut event {
+                calls.clone_from(&last_calls);
+            }
             let before = s.clone();
             match decide(&agent, &s, &event) {
                 Ok((next, commands)) => {
                     prop_assert!(!before.status.is_terminal()); // 1
-                    if let Event::Replied(r) = &event { asked += r.calls.len(); }
+                    if let Event::Replied(r) = &event {
+                        asked += r.calls.len();
+                        last_calls.clone_from(&r.calls);
+                    }
                     for command in &commands {
                         match command {
                             Command::Append { n, message } => {
@@ -270,6 +360,13 @@ proptest! {
                                 prop_assert_eq!(asked, answered); // 4
                             }
                             Command::Retry { task, .. } => prop_assert!(next.open.contains(task)), // 5
+                            Command::CallTool { task, name, .. } => {
+                                let is_decided = matches!(&event, Event::Approved { task: t, .. } if t.call() == task.call());
+                                prop_assert!(name != "refund" || is_decided); // 7
+                                let gates = next.open.iter().filter(|t| matches!(t, Task::Approval { .. }))
+                                    .filter(|t| last_calls[usize::from(t.call())].name == "refund");
+                                prop_assert!(name == "refund" || gates.count() == 0); // 7
+                            }
                             _ => {}
                         }
                     }
@@ -278,6 +375,8 @@ proptest! {
                 Err(_) => continue,
             }
             prop_assert_eq!(s.status.is_terminal(), s.open.is_empty()); // 2
+            let is_asked = s.open.iter().any(|t| matches!(t, Task::Approval { .. }));
+            prop_assert!(s.held.is_empty() || is_asked); // 2
             let stored = serde_json::to_string(&s).unwrap();
             prop_assert_eq!(&serde_json::from_str::<State>(&stored).unwrap(), &s);
         }
@@ -311,8 +410,7 @@ fn call(name: &str, arguments: Result<Json, String>) -> Call {
 }
 
 fn calls(names: &[&str]) -> Event {
-    let calls = names.iter().map(|n| call(n, Ok(Json::of(&json!({}))))).collect();
-    Event::Replied(Reply { calls, ..reply("") })
+    Event::Replied(Reply { calls: calls_named(names), ..reply("") })
 }
 
 fn tool(turn: u32, call: u16) -> Task {
@@ -337,6 +435,31 @@ fn lost(task: Task, attempt: u32, losses: u32) -> Event {
         losses,
         policy: Policy::TOOL,
     }
+}
+
+fn decision(turn: u32, call: u16) -> Task {
+    Task::Approval { turn, call }
+}
+
+fn calls_named(names: &[&str]) -> Vec<Call> {
+    names.iter().map(|n| call(n, Ok(Json::of(&json!({}))))).collect()
+}
+
+fn approves(turn: u32, call: u16, names: &[&str]) -> Event {
+    let arguments = Json::of(&json!({"edited": true}));
+    Event::Approved { task: decision(turn, call), arguments, feedback: None, calls: calls_named(names) }
+}
+
+fn denies(turn: u32, call: u16, names: &[&str]) -> Event {
+    Event::Denied { task: decision(turn, call), text: "no".into(), calls: calls_named(names) }
+}
+
+fn answers(turn: u32, call: u16, names: &[&str]) -> Event {
+    Event::Answered { task: decision(turn, call), text: "blue".into(), calls: calls_named(names) }
+}
+
+fn rejects(turn: u32, call: u16) -> Event {
+    Event::Rejected { task: decision(turn, call), reason: "no".into() }
 }
 
 fn called(commands: &[Command]) -> Vec<&str> {
@@ -384,6 +507,7 @@ fn brief(command: &Command) -> String {
         }
         Command::CallModel { turn, .. } => format!("call model {turn}"),
         Command::CallTool { name, .. } => format!("call tool {name}"),
+        Command::Ask { name, .. } => format!("ask a person about {name}"),
         Command::Check { name, .. } => format!("ask {name}"),
         Command::Retry { attempt, delay, .. } => format!("retry {attempt} in {}s", delay.as_secs()),
         Command::Finish { status, .. } => format!("finish {}", status.name()),
@@ -394,7 +518,8 @@ fn brief(command: &Command) -> String {
 fn any_event() -> impl Strategy<Value = Event> {
     let turn = 1_u32..8;
     prop_oneof![
-        3 => prop::sample::select(vec![vec!["search"], vec!["search", "fetch"], vec!["nosuch"], vec!["fetch", "nosuch"]])
+        3 => prop::sample::select(vec![vec!["search"], vec!["search", "fetch"], vec!["nosuch"], vec!["fetch", "nosuch"],
+            vec!["refund"], vec!["refund", "search"], vec!["refund", "ask", "refund"], vec!["ask", "fetch"]])
             .prop_map(|names| calls(&names)),
         1 => Just(says("hi")),
         1 => Just(Event::Replied(Reply { truncated: true, ..reply("hal") })),
@@ -402,7 +527,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (turn.clone(), 0_u16..2, 1_u32..5).prop_map(|(t, c, n)| fails(tool(t, c), n)),
         1 => (turn.clone(), 1_u32..30).prop_map(|(turn, n)| fails(Task::Model { turn }, n)),
         1 => (turn.clone(), 0_u16..2, 1_u32..13).prop_map(|(t, c, n)| lost(tool(t, c), n, n)),
-        2 => (turn, any::<bool>()).prop_map(|(turn, go_on)| Event::Checked { turn, go_on }),
+        2 => (turn.clone(), any::<bool>()).prop_map(|(turn, go_on)| Event::Checked { turn, go_on }),
+        4 => (turn, 0_u16..3, 0_u8..12).prop_map(|(t, c, what)| match what {
+            0..=4 => approves(t, c, &[]),
+            5..=7 => denies(t, c, &[]),
+            8..=10 => answers(t, c, &[]),
+            _ => rejects(t, c),
+        }),
         1 => Just(Event::Paused),
         1 => Just(Event::Resumed),
         1 => Just(Event::Signalled { text: "x".into() }),

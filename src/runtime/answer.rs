@@ -19,6 +19,20 @@ pub fn output(text: Option<&str>, finish: &str, context: &Json) -> Json {
     Json::of(&Output { result: text.map(result), finish_reason: finish, context })
 }
 
+/// The output of an execution that a person ended by refusing a call: what the protocol's clients look for.
+#[must_use]
+pub fn rejection(reason: &str, context: &Json) -> Json {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Output<'a> {
+        result: (),
+        finish_reason: &'static str,
+        rejection_reason: &'a str,
+        context: &'a Json,
+    }
+    Json::of(&Output { result: (), finish_reason: "rejected", rejection_reason: reason, context })
+}
+
 /// An answer as a result, storable: the object that it is, also inside a fence, else the text.
 fn result(text: &str) -> Json {
     let inner = text.trim();

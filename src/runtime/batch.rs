@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::reply::{decisive, stored};
-use super::{Outcome, answer};
+use super::{Outcome, answer, decision};
 use crate::agent::Agent;
 use crate::engine::{
-    self, Backoff, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
+    self, Backoff, Call, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
-use crate::id::{AttemptId, ExecutionId};
+use crate::id::{ApprovalId, AttemptId, ExecutionId};
 use crate::json::{Json, readable, storable_text};
 use crate::llm;
+use crate::store::approvals::{NewApproval, Undelivered};
 use crate::store::commit::{
     Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken,
 };
@@ -39,6 +40,8 @@ pub(super) struct Live {
     replies: HashMap<u32, (Option<String>, &'static str)>,
     /// Attempts whose outcome was decided in this batch.
     pub settled: Vec<AttemptId>,
+    /// Decisions that it took notice of in this batch.
+    pub delivered: Vec<ApprovalId>,
     touched: bool,
     release: bool,
     withdraw: bool,
@@ -89,6 +92,7 @@ impl Live {
             output: None,
             replies: HashMap::new(),
             settled: vec![],
+            delivered: vec![],
             touched: false,
             release: false,
             withdraw: false,
@@ -121,6 +125,10 @@ pub(super) enum Happened {
     Accepted { refused: Option<String> },
     /// Somebody wants something.
     Controlled { event: Event, by: String },
+    /// A question was decided.
+    Decided { decision: Box<Undelivered>, calls: Vec<Call> },
+    /// Nobody had decided a question in time, and others are asked.
+    Escalated { approval: ApprovalId, to: String },
     /// A worker reported.
     Reported { taken: Taken, outcome: Outcome, worker: String },
     /// A server's model call ended.
@@ -150,6 +158,9 @@ pub(super) struct Batch {
     pub tasks: Vec<NewTask>,
     pub retries: Vec<NewRetry>,
     pub queued: Vec<NewQueued>,
+    pub asked: Vec<NewApproval>,
+    pub delivered: Vec<(ExecutionId, ApprovalId, Timestamp)>,
+    pub unanswered: Vec<(ExecutionId, Option<String>)>,
     pub advanced: Vec<Advanced>,
     pub withdraw: Vec<ExecutionId>,
     pub hold: Vec<ExecutionId>,
@@ -197,6 +208,17 @@ impl Batch {
                     _ => Cause::none(),
                 };
                 self.apply(live, &event, &cause, around)
+            }
+            Happened::Decided { decision, calls } => {
+                let decided = decision::delivered(&decision, calls);
+                self.delivered.push((live.id, decision.id, live.at));
+                let cause = Cause { kind: decided.kind, attempt: None, data: Some(decided.data) };
+                self.apply(live, &decided.event, &cause, around)
+            }
+            Happened::Escalated { approval, to } => {
+                let data = json!({ "approval": approval, "of": storable_text(&to) });
+                self.event(live, "approval_escalated", None, Some(Json::of(&data)));
+                Ok(())
             }
             Happened::Reported { taken, outcome, worker } => {
                 self.reported(live, taken, outcome, worker, around)
@@ -314,7 +336,7 @@ impl Batch {
         let (kind, outcome) = match (retry, taken.task) {
             (Some(_), _) if lost => ("attempt_lost", "lost"),
             (Some(_), _) => ("attempt_failed", "failed"),
-            (None, Task::Tool { .. }) => ("tool_failed", "gave_up"),
+            (None, Task::Tool { .. } | Task::Approval { .. }) => ("tool_failed", "gave_up"),
             (None, Task::Model { .. }) => ("model_failed", "gave_up"),
             (None, Task::Check { .. }) => ("check_failed", "gave_up"),
         };
@@ -353,7 +375,8 @@ impl Batch {
         }
         for command in commands {
             match command {
-                Command::Append { n, message } => self.append(live, n, message, cause.attempt),
+                Command::Append { n, message } => self.append(live, n, message, cause),
+                Command::Ask { task, id, name, arguments } => self.ask(live, task, id, name, arguments),
                 Command::CallModel { turn, upto } => self.call_model(live, turn, upto, around),
                 Command::CallTool { task, id, name, arguments } => {
                     let data = json!({ "turn": task.turn(), "call": task.call(), "name": name });
@@ -449,7 +472,42 @@ impl Batch {
         });
     }
 
-    fn append(&mut self, live: &mut Live, n: u32, message: Message, current: Option<AttemptId>) {
+    fn ask(&mut self, live: &mut Live, task: Task, call_id: String, name: String, arguments: Json) {
+        let Some((asking, tool)) =
+            live.agent.clone().tool(&name).and_then(|t| Some((t.asking.clone()?, t.clone())))
+        else {
+            return;
+        };
+        let id = ApprovalId::new();
+        // Several calls of a turn that need a decision are one question to the protocol's clients.
+        let is_first = !tool.is_gated()
+            || !self
+                .asked
+                .iter()
+                .any(|a| a.execution == live.id && a.task.turn() == task.turn() && !a.is_question);
+        let data = json!({
+            "approval": id, "turn": task.turn(), "call": task.call(), "name": name,
+            "of": asking.group, "first": is_first,
+        });
+        self.asked.push(NewApproval {
+            execution: live.id,
+            id,
+            is_question: !tool.is_gated(),
+            agent: live.agent.name.clone(),
+            task,
+            call_id,
+            tool: name,
+            description: storable_text(&tool.description).into_owned(),
+            arguments,
+            schema: Json::of(&tool.input_schema),
+            asking,
+            at: live.at,
+        });
+        self.event(live, "approval_asked", None, Some(Json::of(&data)));
+    }
+
+    fn append(&mut self, live: &mut Live, n: u32, message: Message, cause: &Cause) {
+        let current = cause.attempt;
         let turn = live.state.turn;
         let mut row = NewMessage {
             execution: live.id,
@@ -473,13 +531,20 @@ impl Batch {
                     ("tool", task.turn(), Some(task.call()), current);
             }
             Message::Answer { turn, call, id, name, text } => {
-                let data = json!({ "turn": turn, "call": call, "id": id, "name": name, "text": text });
-                self.event(live, "call_refused", None, Some(Json::of(&data)));
+                // A person's answer has its event already.
+                if !cause.kind.starts_with("approval_") {
+                    let data = json!({ "turn": turn, "call": call, "id": id, "name": name, "text": text });
+                    self.event(live, "call_refused", None, Some(Json::of(&data)));
+                }
                 (row.role, row.turn, row.call) = ("tool", turn, Some(call));
                 (row.call_id, row.name, row.content) = (Some(id), Some(name), Some(text));
             }
             Message::Nudge { text } => {
                 self.event(live, "nudged", None, Some(Json::of(&json!({ "text": text }))));
+                row.content = Some(text);
+            }
+            Message::Feedback { text } => {
+                self.event(live, "advised", None, Some(Json::of(&json!({ "text": text }))));
                 row.content = Some(text);
             }
             Message::Signal { text } => (row.role, row.content) = ("signal", Some(text)),
@@ -495,6 +560,11 @@ impl Batch {
                 }
                 None => self.answers.push((live.id, turn)),
             }
+        }
+        if status == Status::Completed
+            && let (None, Some(reason)) = (answer, &reason)
+        {
+            live.output = Some(answer::rejection(reason, &live.context));
         }
         let data = reason.as_ref().map(|reason| Json::of(&json!({ "reason": reason })));
         live.reason = reason;
@@ -537,6 +607,9 @@ impl Batch {
         let status = live.state.status;
         if live.withdraw {
             self.withdraw.push(live.id);
+            if live.agent.asks_people() {
+                self.unanswered.push((live.id, live.reason.clone()));
+            }
             self.hand_offs.retain(|h| h.execution != live.id);
         } else if status == Status::Paused {
             self.hold.push(live.id);

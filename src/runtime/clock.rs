@@ -1,4 +1,5 @@
-//! What happens because time passes: deferred work becomes ready, leases end, executions run out of time, sessions beat.
+//! What happens because time passes: deferred work becomes ready, leases end, executions and questions run out of time,
+//! sessions beat.
 //!
 //! Every server does all of it; each statement takes what it can lock and skips the rest, so no leader is needed. Only
 //! the clock of Postgres decides.
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::commit::Work;
+use super::commit::{Deciding, Work};
 use crate::engine::Event;
 use crate::store;
 
@@ -32,6 +33,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if due(swept, SWEEP) {
                 swept = Some(Instant::now());
                 lost(&shared, &db).await?;
+                undecided(&shared, &db).await?;
                 shared.claims.sweep().await?;
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;
@@ -76,6 +78,15 @@ async fn lost(shared: &Arc<Shared>, db: &deadpool_postgres::Object) -> Result<()
     for expired in store::queue::expired(db, 500, SILENT_SECS).await? {
         // Answered through the committer; if that fails, the next look finds it again.
         let _ = shared.submit(Work::Lost(expired));
+    }
+    Ok(())
+}
+
+/// Questions that nobody decided in time, and decisions that were made in SQL.
+async fn undecided(shared: &Arc<Shared>, db: &deadpool_postgres::Object) -> Result<(), store::Error> {
+    for due in store::approvals::due(db, 500).await? {
+        let decisions = if due.is_over { vec![Deciding::Clock(due.id)] } else { vec![] };
+        let _ = shared.submit(Work::Decide { id: due.execution, decisions });
     }
     Ok(())
 }

@@ -14,6 +14,7 @@
 //!    all are recognised and answered as accepted.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,10 +23,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_postgres::Client;
 
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
-use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
+use super::reply::calls_of;
+use super::{Decision, Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started, Verdict};
 use crate::agent::Agent;
-use crate::engine::{Event, Status, Task};
-use crate::id::{AttemptId, ExecutionId};
+use crate::engine::{Call, Event, Status, Task};
+use crate::id::{ApprovalId, AttemptId, ExecutionId};
+use crate::store::approvals::{Outcome, Undelivered};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
 use crate::store::{self, queue::Expired};
 
@@ -38,15 +41,25 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) enum Work {
     Start(Start),
     Control { id: ExecutionId, event: Event, by: String },
+    Decide { id: ExecutionId, decisions: Vec<Deciding> },
     Report(Report),
     Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
     Lost(Expired),
+}
+
+/// Who decides a question.
+pub(super) enum Deciding {
+    /// Somebody, by a decision.
+    Person(Decision),
+    /// The clock: its time is over.
+    Clock(ApprovalId),
 }
 
 /// What became of it.
 pub(super) enum Done {
     Started(Started),
     Controlled,
+    Decided(Vec<Verdict>),
     Reported(Reported),
 }
 
@@ -59,7 +72,7 @@ impl Work {
     pub fn execution(&self) -> ExecutionId {
         match self {
             Self::Start(start) => start.id,
-            Self::Control { id, .. } | Self::Model { id, .. } => *id,
+            Self::Control { id, .. } | Self::Decide { id, .. } | Self::Model { id, .. } => *id,
             Self::Report(report) => report.execution,
             Self::Lost(expired) => expired.execution,
         }
@@ -70,7 +83,7 @@ impl Work {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
             Self::Lost(e) => Some((e.execution, e.attempt, None, Some(e.lease_until))),
-            Self::Start(_) | Self::Control { .. } => None,
+            Self::Start(_) | Self::Control { .. } | Self::Decide { .. } => None,
         }
     }
 }
@@ -237,8 +250,13 @@ impl<'a> Transaction<'a> {
         let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
+        let mut decided = self.decided(&lives).await?;
         for (i, work) in self.works() {
             if answers[i].is_some() {
+                continue;
+            }
+            if let Work::Decide { id, .. } = work {
+                answers[i] = Some(deliver(*id, decided.remove(&i), &mut lives, &mut batch, &mut around));
                 continue;
             }
             let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
@@ -361,6 +379,43 @@ impl<'a> Transaction<'a> {
         Ok(fates.into_iter().map(|f| (f.attempt, f)).collect())
     }
 
+    /// Let people decide, and gather what was decided and their executions do not know yet, by item.
+    async fn decided(
+        &self,
+        lives: &HashMap<ExecutionId, Live>,
+    ) -> Result<HashMap<usize, Said>, store::Error> {
+        let mut all = HashMap::new();
+        let (db, sql) = (self.client(), &self.sql.approvals);
+        for (i, work) in self.works() {
+            let Work::Decide { id, decisions } = work else { continue };
+            if !lives.contains_key(id) {
+                continue;
+            }
+            let mut said = Said::default();
+            for deciding in decisions {
+                let (approval, verdict) = match deciding {
+                    Deciding::Person(decision) => (decision.approval, sql.decide(db, decision).await?),
+                    Deciding::Clock(approval) => (*approval, sql.expire(db, *approval).await?),
+                };
+                if verdict.outcome == Outcome::Escalated {
+                    said.escalated.push((approval, verdict.message.clone()));
+                }
+                said.verdicts.push(verdict);
+            }
+            let mut known: HashMap<u32, Vec<Call>> = HashMap::new();
+            for decision in sql.undelivered(db, &[*id]).await? {
+                let turn = decision.task.turn();
+                if let Entry::Vacant(calls) = known.entry(turn) {
+                    let reply = self.sql.reply(db, *id, turn).await?;
+                    calls.insert(reply.as_ref().map(calls_of).unwrap_or_default());
+                }
+                said.decisions.push((decision, known[&turn].clone()));
+            }
+            all.insert(i, said);
+        }
+        Ok(all)
+    }
+
     /// Write all that was decided, lease what reporters take next, and commit.
     async fn write(
         &mut self,
@@ -370,7 +425,7 @@ impl<'a> Transaction<'a> {
         let (db, sql) = (self.client(), self.sql);
         let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let claims = self.shared.claims.clone();
-        let (results, events, messages, tasks, retries, queued, withdrawn, held, released, advanced) = join!(
+        let (results, events, messages, tasks, retries, queued, withdrawn, held, released, advanced, asked) = join!(
             sql.results(db, &batch.results),
             sql.events(db, &batch.events),
             sql.messages(db, &batch.messages),
@@ -381,13 +436,18 @@ impl<'a> Transaction<'a> {
             sql.hold(db, &batch.hold),
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
+            async {
+                sql.approvals.insert(db, &batch.asked).await?;
+                sql.approvals.deliver(db, &batch.delivered).await?;
+                sql.approvals.withdraw(db, &batch.unanswered, at).await
+            },
         );
         // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
         results.and(events).and(messages).and(tasks).and(retries)?;
         let not_leased = queued?;
         withdrawn.and(held)?;
         let released = released?;
-        advanced?;
+        advanced.and(asked)?;
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
         self.after.ready = released;
@@ -441,6 +501,46 @@ fn count(batch: &Batch) {
     for ended in batch.advanced.iter().filter(|a| a.ended) {
         metrics::counter!("tenure_executions_ended_total", "status" => ended.status).increment(1);
     }
+}
+
+/// What was said about the questions of an execution.
+#[derive(Default)]
+struct Said {
+    verdicts: Vec<Verdict>,
+    /// Decisions that it has to take notice of, each with the calls of its turn.
+    decisions: Vec<(Undelivered, Vec<Call>)>,
+    /// Questions that others are asked now.
+    escalated: Vec<(ApprovalId, String)>,
+}
+
+/// Let an execution take notice of what was decided.
+fn deliver(
+    id: ExecutionId,
+    said: Option<Said>,
+    lives: &mut HashMap<ExecutionId, Live>,
+    batch: &mut Batch,
+    around: &mut Around<'_>,
+) -> Answer {
+    let (Some(live), Some(said)) = (lives.get_mut(&id), said) else {
+        return Err(store::Error::NotFound { what: "execution", id: id.to_string() }.into());
+    };
+    for (approval, to) in said.escalated {
+        batch.decide(live, Happened::Escalated { approval, to }, around)?;
+    }
+    for (decision, calls) in said.decisions {
+        let (approval, is_known) = (decision.id, live.delivered.contains(&decision.id));
+        if is_known {
+            continue;
+        }
+        live.delivered.push(approval);
+        if let Err(illegal) =
+            batch.decide(live, Happened::Decided { decision: Box::new(decision), calls }, around)
+        {
+            // Its run has ended in between: the decision stands, and nothing follows from it.
+            tracing::info!(execution.id = %id, approval.id = %approval, %illegal, "a decision came too late for its run");
+        }
+    }
+    Ok(Done::Decided(said.verdicts))
 }
 
 fn is_start(work: &Work) -> bool {
@@ -527,7 +627,7 @@ fn happened(work: &Work, taken: Taken) -> Happened {
             };
             Happened::Lost { taken, error }
         }
-        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
+        Work::Start(_) | Work::Control { .. } | Work::Decide { .. } => Happened::Accepted { refused: None },
     }
 }
 

@@ -8,6 +8,7 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+mod decision;
 mod queues;
 mod reply;
 mod stats;
@@ -26,6 +27,7 @@ use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
 use crate::store;
 
+pub use crate::store::approvals::{Choice, Decision, Outcome as Decided, Verdict};
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
@@ -417,6 +419,19 @@ impl Runtime {
     /// [`Error::Illegal`] when its state does not allow it; [`store::Error::NotFound`].
     pub async fn control(&self, id: ExecutionId, event: engine::Event, by: &str) -> Result<(), Error> {
         self.shared.done(Work::Control { id, event, by: by.to_owned() }).await.map(drop)
+    }
+
+    /// Decide questions that execution `id` waits for. Durable when this returns, and the execution has taken notice.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error::NotFound`]
+    pub async fn decide(&self, id: ExecutionId, decisions: Vec<Decision>) -> Result<Vec<Verdict>, Error> {
+        let decisions = decisions.into_iter().map(commit::Deciding::Person).collect();
+        match self.shared.done(Work::Decide { id, decisions }).await? {
+            Done::Decided(verdicts) => Ok(verdicts),
+            _ => Ok(vec![]),
+        }
     }
 
     /// A worker's report. Durable when this returns.

@@ -4,19 +4,28 @@ use crate::engine;
 use crate::json::{Json, storable_text};
 use crate::llm;
 
-/// The part of an answer that decides what is next.
-pub(super) fn decisive(reply: &llm::Reply) -> engine::Reply {
-    let calls = reply.calls.iter().map(|call| engine::Call {
+/// The calls of a stored answer.
+pub(super) fn calls_of(stored: &Json) -> Vec<engine::Call> {
+    serde_json::from_str::<llm::Reply>(stored.text()).map(|reply| calls(&reply)).unwrap_or_default()
+}
+
+fn calls(reply: &llm::Reply) -> Vec<engine::Call> {
+    let call = |call: &llm::Call| engine::Call {
         id: storable_text(&call.id).into_owned(),
         name: storable_text(&call.name).into_owned(),
         arguments: match &call.arguments {
             llm::Arguments::Object(object) => Ok(Json::of(&storable_value(object.clone().into()))),
             llm::Arguments::Malformed(text) => Err(storable_text(text).into_owned()),
         },
-    });
+    };
+    reply.calls.iter().map(call).collect()
+}
+
+/// The part of an answer that decides what is next.
+pub(super) fn decisive(reply: &llm::Reply) -> engine::Reply {
     engine::Reply {
         text: storable_text(&reply.text).into_owned(),
-        calls: calls.collect(),
+        calls: calls(reply),
         truncated: reply.finish == llm::Finish::Length,
         prompt_tokens: reply.usage.prompt,
         completion_tokens: reply.usage.completion,

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::Error;
+use super::{Error, approvals};
 use crate::engine::{State, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
@@ -30,6 +30,8 @@ pub struct Statements {
     messages: Statement,
     now: Statement,
     reply: Statement,
+    /// Those about approvals.
+    pub approvals: approvals::Statements,
 }
 
 /// A new execution.
@@ -288,13 +290,6 @@ pub fn task(row: &Row) -> Result<Task, Error> {
     })
 }
 
-/// One column of many rows, as the array that a statement takes.
-macro_rules! column {
-    ($rows:expr, $row:ident => $value:expr) => {
-        $rows.iter().map(|$row| $value).collect::<Vec<_>>()
-    };
-}
-
 impl Statements {
     /// Prepare them all on `db`.
     ///
@@ -320,6 +315,7 @@ impl Statements {
             messages: db.prepare(include_str!("../../sql/messages/append.sql")).await?,
             now: db.prepare(include_str!("../../sql/executions/now.sql")).await?,
             reply: db.prepare(include_str!("../../sql/results/reply.sql")).await?,
+            approvals: approvals::Statements::prepare(db).await?,
         })
     }
 

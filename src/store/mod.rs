@@ -2,7 +2,15 @@
 //!
 //! Functions take any client or transaction, so the caller decides what is one transaction.
 
+/// One column of many rows, as the array that a statement takes.
+macro_rules! column {
+    ($rows:expr, $row:ident => $value:expr) => {
+        $rows.iter().map(|$row| $value).collect::<Vec<_>>()
+    };
+}
+
 pub mod agents;
+pub mod approvals;
 pub mod inbox;
 pub mod logs;
 pub mod read;

@@ -51,7 +51,9 @@ pub fn task_status(standing: Standing, task: Task) -> &'static str {
 pub fn reference(agent: &Agent, task: Task, call_id: Option<&str>, name: &str) -> String {
     match task {
         Task::Model { turn } => model_reference(agent, turn),
-        Task::Tool { turn, .. } => format!("{}__{turn}", call_id.unwrap_or(name)),
+        Task::Tool { turn, .. } | Task::Approval { turn, .. } => {
+            format!("{}__{turn}", call_id.unwrap_or(name))
+        }
         Task::Check { turn } => format!("{name}__{turn}"),
     }
 }

@@ -72,7 +72,16 @@ fn tool(tool: &Tool) -> ToolShown {
     let mut notes = vec![match tool.kind {
         ToolKind::Worker => "worker".to_owned(),
         ToolKind::Cli => "command line".to_owned(),
+        ToolKind::Human => "a person answers".to_owned(),
     }];
+    notes.extend(tool.asking.as_ref().filter(|_| tool.is_gated()).map(|asking| {
+        let who = asking.group.as_deref().map_or("anybody".to_owned(), |g| shown::excerpt(g, 80));
+        if asking.quorum > 1 {
+            format!("approved by {} of {who}", asking.quorum)
+        } else {
+            format!("approved by {who}")
+        }
+    }));
     notes.extend(tool.stateful.then(|| "stateful".to_owned()));
     notes.extend(tool.max_calls.map(|n| format!("at most {}", shown::many(n.into(), "call"))));
     if let Some(commands) = &tool.allowed_commands {
