@@ -13,6 +13,7 @@
 pub mod api;
 mod auth;
 mod body;
+mod deciding;
 mod health;
 mod metrics;
 mod outer;

@@ -10,7 +10,7 @@ use crate::json::Json;
 const SINCE: &str = include_str!("../../../sql/events/since.sql");
 const TIMELINE: &str = include_str!("../../../sql/events/timeline.sql");
 
-/// One event with what a stream shows of the attempt that it is about.
+/// One event with what a stream shows of the attempt or question that it is about.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Its number, from 1 without gaps.
@@ -33,6 +33,8 @@ pub struct Event {
     pub output: Option<Json>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What people are asked from then on, as a list; for the first question of its sort in a turn.
+    pub asked: Option<Json>,
 }
 
 /// One line of a timeline.
@@ -81,6 +83,7 @@ pub async fn since(
         input: row.get("input"),
         output: row.get("output"),
         error: row.get("error"),
+        asked: row.get("asked"),
     };
     Ok(db.query(&since, &[&execution, &seq, &limit]).await?.iter().map(event).collect())
 }

@@ -1,6 +1,7 @@
 //! Reading for people and programs. Nothing here decides or changes anything.
 
 pub mod agents;
+pub mod approvals;
 pub mod attempts;
 pub mod events;
 pub mod executions;

@@ -1,5 +1,6 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod approvals;
 mod queues;
 
 use actix_web::HttpResponse;
@@ -17,6 +18,9 @@ use crate::store::read::{attempts, events, executions};
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/v1/approvals").get(approvals::list))
+        .service(web::resource("/api/v1/approvals/{id}").get(approvals::get))
+        .service(web::resource("/api/v1/approvals/{id}/decide").post(approvals::decide))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));

@@ -1,4 +1,4 @@
-//! What people and programs may do to a run: stop, signal, pause, resume, cancel, answer.
+//! What people and programs may do to a run: stop, signal, pause, resume, cancel.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -7,9 +7,7 @@ use serde::Deserialize;
 use super::{Word, words};
 use crate::engine::{Event, Status};
 use crate::id::ExecutionId;
-use crate::json::Json;
 use crate::runtime;
-use crate::store::read::executions;
 use crate::web::body::{Body, done};
 use crate::web::{Problem, State};
 
@@ -33,7 +31,7 @@ async fn control(
 }
 
 /// Who is asking, for the timeline.
-fn who(request: &HttpRequest) -> String {
+pub fn who(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "a client".to_owned(), |peer| format!("a client at {}", peer.ip()))
 }
 
@@ -112,15 +110,4 @@ pub async fn terminate(
     why: Query<Reason>,
 ) -> Result<HttpResponse, Problem> {
     cancel(state, id, request, why).await
-}
-
-/// `POST /api/agent/{id}/respond`: nothing asks a person yet, so there is never a question to answer.
-pub async fn respond(
-    state: Data<State>,
-    id: Path<String>,
-    _answer: Body<Json>,
-) -> Result<HttpResponse, Problem> {
-    let id = words::execution_id(&id)?;
-    executions::status(&state.runtime.pool().get().await?, id).await?;
-    Err(Problem::refused(format!("No pending HUMAN task found for execution {id}")))
 }

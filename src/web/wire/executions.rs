@@ -7,10 +7,11 @@ use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
 
 use super::task::{self, Task};
-use super::{Word, words};
+use super::{Word, human, words};
 use crate::engine::{self, Status};
 use crate::id::ExecutionId;
 use crate::json::Json;
+use crate::store::read::approvals;
 use crate::store::read::attempts::{self, Attempt};
 use crate::store::read::executions::{self, Execution};
 use crate::store::read::messages;
@@ -29,13 +30,27 @@ struct Standing {
     output: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_for_incompletion: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_waiting: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_tool: Option<serde_json::Value>,
 }
 
 /// `GET /api/agent/{id}/status`: what clients ask each second.
 pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
-    let at = executions::status(&state.runtime.pool().get().await?, id).await?;
+    let db = state.runtime.pool().get().await?;
+    let at = executions::status(&db, id).await?;
     let is_over = at.status.is_terminal();
+    let asked = if is_over { vec![] } else { approvals::of_execution(&db, id, true).await? };
+    let pending_tool = match human::tasks(&asked).first() {
+        Some(first) => {
+            let execution = executions::get(&db, id).await?;
+            let agent = state.runtime.agent(&execution.agent, execution.version).await?;
+            Some(first.pending_tool(&agent))
+        }
+        None => None,
+    };
     Ok(reply(&Standing {
         execution_id: id,
         status: words::status(at.status),
@@ -43,6 +58,8 @@ pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse
         is_running: at.status == Status::Running,
         output: is_over.then(|| at.output.unwrap_or_else(task::empty)),
         reason_for_incompletion: at.reason.filter(|r| !r.trim().is_empty()),
+        is_waiting: pending_tool.is_some(),
+        pending_tool,
     }))
 }
 
@@ -66,8 +83,10 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
         Some(at) => messages::conversation(&db, id, upto(&attempts[at])).await?,
         None => vec![],
     };
+    let asked = approvals::of_execution(&db, id, false).await?;
     drop(db);
     let agent = state.runtime.agent(&execution.agent, execution.version).await?;
+    let mut humans = human::tasks(&asked).into_iter().peekable();
     let mut tasks = vec![];
     if !agent.is_simple() {
         let turns = attempts.last().map_or(0, |a| a.task.turn());
@@ -79,7 +98,16 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
             let said = super::model::conversation(&agent, &execution.input, &transcript);
             task.input_data = super::model::input_with(&agent, &said);
         }
+        let is_answer = attempt.standing == attempts::Standing::Completed;
         tasks.push(task);
+        // Right behind the answer of the model that asks them.
+        let turn = i32::try_from(attempt.task.turn()).unwrap_or(i32::MAX);
+        while is_answer
+            && matches!(attempt.task, engine::Task::Model { .. })
+            && let Some(asked) = humans.next_if(|h| h.asked[0].turn == turn)
+        {
+            tasks.push(task::human(&asked, id, &agent, tasks.len() + 1));
+        }
     }
     Ok(Whole { execution, tasks })
 }

@@ -6,6 +6,7 @@
 mod agents;
 mod control;
 mod executions;
+mod human;
 mod messages;
 mod model;
 mod plan;
@@ -62,7 +63,7 @@ fn agent_api(app: &mut ServiceConfig) {
         .service(at("stream/{id}").get(stream::stream))
         .service(at("events/{id}").post(executions::framework_event))
         .service(at("{id}/status").get(executions::status))
-        .service(at("{id}/respond").post(control::respond))
+        .service(at("{id}/respond").post(human::respond))
         .service(at("{id}/stop").post(control::stop))
         .service(at("{id}/signal").post(control::signal))
         .service(at("{id}/pause").put(control::pause))

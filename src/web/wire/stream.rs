@@ -245,6 +245,25 @@ fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
             let answer = text(&data, "text").unwrap_or_default();
             call_and_result(event, &name, raw(&json!({})), raw(&answer))
         }
+        "approval_asked" => event
+            .asked
+            .as_ref()
+            .and_then(|asked| super::human::waiting(agent, asked))
+            .map_or_else(Vec::new, |pending| one("waiting", [("pendingTool", raw(&pending))])),
+        "approval_denied" | "approval_answered" => {
+            let data = event.data.as_ref().map(fields).unwrap_or_default();
+            // A refusal by the protocol ends the run, and nobody is told its result.
+            if text(&data, "via").as_deref() == Some("protocol") && event.output.is_none() {
+                return vec![];
+            }
+            let name = text(&data, "name").unwrap_or_default();
+            let args = event.input.as_ref().map_or_else(|| raw(&json!({})), raw);
+            let result = match &event.output {
+                Some(_) => result(event),
+                None => raw(&json!({ "status": "DENIED", "error": event.error })),
+            };
+            call_and_result(event, &name, args, result)
+        }
         "condensed" => {
             let data = event.data.as_ref().map(fields).unwrap_or_default();
             let field = |key: &str| data.get(key).cloned().unwrap_or_else(|| raw(&Value::Null));
@@ -330,6 +349,7 @@ mod tests {
             input: None,
             output: None,
             error: None,
+            asked: None,
         }
     }
 
@@ -413,6 +433,23 @@ mod tests {
             ..event(2, "call_refused")
         };
         assert_eq!(shown(&refused, None)[1].2["result"], "no such tool");
+    }
+
+    #[test]
+    fn the_calls_of_a_turn_that_wait_for_a_decision_are_one_wait() {
+        let asked = Event {
+            asked: Some(json(
+                r#"[{"kind":"call","turn":2,"call_id":"c1","name":"look","arguments":{"n": 1.50}},
+                    {"kind":"call","turn":2,"call_id":"c2","name":"look","arguments":{}}]"#,
+            )),
+            ..event(5, "approval_asked")
+        };
+        let (_, kind, frame) = &shown(&asked, None)[0];
+        let pending = &frame["pendingTool"];
+        assert_eq!((kind.as_str(), &pending["taskRefName"]), ("waiting", &json!("ops_approval_human__2")));
+        assert_eq!((&pending["tool_name"], &pending["parameters"]), (&json!("look"), &json!({"n": 1.5})));
+        assert_eq!(pending["toolCalls"].as_array().unwrap().len(), 2);
+        assert!(shown(&event(6, "approval_asked"), None).is_empty(), "it belongs to the wait before");
     }
 
     #[test]

@@ -255,6 +255,54 @@ pub fn loop_task(execution: &crate::store::read::executions::Execution, agent: &
     }
 }
 
+/// A question to people, as the task of the protocol that it would be.
+pub fn human(asked: &super::human::Human<'_>, execution: ExecutionId, agent: &Agent, number: usize) -> Task {
+    let (first, reference) = (&asked.asked[0], asked.reference(agent));
+    let created = first.brief.asked_at.as_millisecond();
+    let decided = asked.asked.iter().filter_map(|a| a.brief.decided.as_ref());
+    let is_over = asked.status() != "IN_PROGRESS";
+    let ended = decided.map(|d| d.at.as_millisecond()).max().filter(|_| is_over);
+    let turn = u32::try_from(first.turn).unwrap_or(0);
+    Task {
+        task_type: "HUMAN".into(),
+        status: asked.status(),
+        input_data: asked.input(agent),
+        retry_count: 0,
+        seq: number,
+        correlation_id: None,
+        poll_count: 0,
+        task_def_name: "HUMAN".into(),
+        scheduled_time: created,
+        start_time: created,
+        end_time: ended.unwrap_or(0),
+        update_time: ended.unwrap_or(created),
+        start_delay_in_seconds: 0,
+        retried_task_id: None,
+        retried: false,
+        executed: is_over,
+        callback_from_worker: true,
+        response_timeout_seconds: 0,
+        workflow_instance_id: execution,
+        workflow_type: agent.name.clone(),
+        task_id: first.brief.id.to_string(),
+        reason_for_incompletion: None,
+        callback_after_seconds: 0,
+        worker_id: None,
+        output_data: asked.output(),
+        domain: None,
+        rate_limit_per_frequency: 0,
+        rate_limit_frequency_in_seconds: 0,
+        workflow_priority: 0,
+        iteration: turn,
+        first_start_time: Some(created),
+        subworkflow_changed: false,
+        loop_over_task: true,
+        queue_wait_time: 0,
+        workflow_task: workflow_task("HUMAN", &reference, "HUMAN"),
+        reference_task_name: reference,
+    }
+}
+
 fn shown_input(attempt: &Attempt) -> Json {
     if !matches!(attempt.task, engine::Task::Tool { .. }) {
         return attempt.input.clone();
