@@ -110,6 +110,21 @@
     count();
   });
 
+  // -- Edited arguments are counted, and marked where they stand. Values as they came from the server are the defaults.
+  const isEdited = (node) => (node.tagName === "SELECT" ? [...node.options].some((o) => o.selected !== o.defaultSelected) : node.value !== node.defaultValue);
+  const edits = (form) => {
+    const edited = all("[data-arg]", form).filter(isEdited);
+    for (const row of all(".args tr", form)) row.classList.toggle("edited", edited.some((node) => row.contains(node)));
+    const many = edited.length;
+    const word = $("[data-approve]", form);
+    if (word) word.textContent = many === 0 ? "Approve" : many === 1 ? "Approve with 1 edit" : `Approve with ${many} edits`;
+  };
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("[data-edits]");
+    if (form) edits(form);
+  });
+  document.addEventListener("reset", (event) => setTimeout(() => edits(event.target)));
+
   // -- Keys.
   let row = -1;
   let gone = 0;
@@ -150,6 +165,10 @@
       j: () => step(1),
       k: () => step(-1),
       x: () => { const box = current && $("input[type=checkbox]", current); if (box) { box.checked = !box.checked; count(); } },
+      // To the button, not on it: nobody decides by one key that was meant for something else.
+      a: () => { const button = $("[data-key=a]"); const words = $("[data-key-focus]"); if (button) (words && !words.value ? words : button).focus(); },
+      d: () => { const button = $("[data-key=d]"); const note = $("[data-key-note]"); if (button) (note.value ? button : note).focus(); },
+      e: () => { const first = $("[data-arg]"); if (first) first.focus(); },
       "[": () => press("[data-back]"),
       "]": () => press("[data-on]"),
     };
@@ -166,6 +185,7 @@
     // Parts come without the token of this browser's forms.
     for (const node of all("input[name=token]", root)) node.value = token.value;
     for (const node of all("[data-copy]", root)) node.hidden = false;
+    for (const form of all("[data-edits]", root)) edits(form);
     count();
   };
   const zone = $("[data-zone]");

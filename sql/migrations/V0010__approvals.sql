@@ -61,6 +61,7 @@ create index approvals_by_id       on tenure.approvals (id);
 create index approvals_pending     on tenure.approvals (asked_at, id) where decision is null;
 create index approvals_expiring    on tenure.approvals (expires_at) where decision is null and expires_at is not null;
 create index approvals_undelivered on tenure.approvals (decided_at) where decision is not null and delivered_at is null;
+create index approvals_open        on tenure.approvals (execution_id) where delivered_at is null;
 create index approvals_decided     on tenure.approvals (decided_at, id) where decision is not null;
 create index approvals_by_tool     on tenure.approvals (tool, decided_at) where decision is not null;
 
@@ -316,23 +317,27 @@ select q.execution_id,
  where q.worker_id is null and not q.deferred
 union all
 select a.execution_id,
-       case when a.kind = 'question' then 'question' else 'approval' end,
-       case when a.kind = 'question' then 'waits for an answer of ' else 'waits for a decision of ' end
-       || coalesce('''' || a.of_group || '''', 'anybody') || ' on ''' || a.tool || ''' (turn ' || a.turn || ') since '
-       || tenure.clock(a.asked_at)
-       || case when a.quorum > 1
-               then '; ' || (select count(*) from tenure.approval_votes v
-                              where v.execution_id = a.execution_id and v.approval_id = a.id
-                                and v.round = a.round and v.vote = 'approve')
-                    || ' of ' || a.quorum || ' approved' else '' end
-       || coalesce('; until ' || tenure.clock(a.expires_at) || ', then '
-                   || case a.on_expiry when 'deny' then 'it is denied' when 'approve' then 'it is approved'
-                           else '''' || a.escalate_to || ''' is asked' end, ''),
-       null, a.asked_at,
-       case when a.kind = 'question' then 'answer it: tenure approvals answer ' || a.id || ' TEXT'
-            else 'decide it: tenure approvals approve ' || a.id end
+       case when a.decision is not null then 'decided' when a.kind = 'question' then 'question' else 'approval' end,
+       case when a.decision is not null
+            then 'the question about ''' || a.tool || ''' was ' || a.decision || ' by ' || a.decided_by
+                 || '; a server takes notice of it soon'
+            else case when a.kind = 'question' then 'waits for an answer of ' else 'waits for a decision of ' end
+                 || coalesce('''' || a.of_group || '''', 'anybody') || ' on ''' || a.tool || ''' (turn ' || a.turn || ') since '
+                 || tenure.clock(a.asked_at)
+                 || case when a.quorum > 1
+                         then '; ' || (select count(*) from tenure.approval_votes v
+                                        where v.execution_id = a.execution_id and v.approval_id = a.id
+                                          and v.round = a.round and v.vote = 'approve')
+                              || ' of ' || a.quorum || ' approved' else '' end
+                 || coalesce('; until ' || tenure.clock(a.expires_at) || ', then '
+                             || case a.on_expiry when 'deny' then 'it is denied' when 'approve' then 'it is approved'
+                                     else '''' || a.escalate_to || ''' is asked' end, '') end,
+       null, coalesce(a.decided_at, a.asked_at),
+       case when a.decision is not null then 'if it stays so, start a server: tenure serve'
+            when a.kind = 'question' then 'answer it: tenure approvals answer ' || a.id || ' TEXT'
+            else 'decide it: tenure approvals approve ' || a.id || ', or deny' end
   from tenure.approvals a
- where a.decision is null;
+ where a.delivered_at is null;
 
 -- What happened to an execution, oldest first.
 -- What happened to an execution from event `first` to event `last`, oldest first.

@@ -5,6 +5,7 @@
 //! the documented exit codes ([`Exit`]).
 pub mod agent;
 pub mod api;
+pub mod approvals;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -35,7 +36,7 @@ Exit codes:
     0  done; for commands that wait for a run: it completed
     1  the run failed, was cancelled or rejected, or the command itself failed
     2  the command line, or a file named on it, can't be used
-    3  no such execution, agent or queue
+    3  no such execution, agent, queue or approval
     4  no server answers
     5  the server refused
   124  the run timed out, or the server did not answer in time
@@ -120,6 +121,9 @@ pub enum Command {
         #[arg(value_name = "ID")]
         id: String,
     },
+    /// What people are asked, and deciding it
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     /// Look at queues, pause and resume them
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -165,6 +169,7 @@ impl Cli {
         match self.command {
             Command::Agent(command) => command.run(&global.api()?, out).await,
             Command::Why { id } => why::run(&global.api()?, out, &id).await,
+            Command::Approvals(command) => command.run(&global.api()?, out).await,
             Command::Queue(command) => command.run(&global.api()?, out).await,
             Command::Serve(serve) => serve::run(serve, global.api_key()).await,
             Command::Demo(demo) => demo::run(demo, out).await,
@@ -236,6 +241,13 @@ mod tests {
             "tenure agent deploy a.json b.yaml",
             "tenure worker --queue q -- ./tool --flag",
             "tenure psql -- -c select",
+            "tenure approvals list --decided --tool refund",
+            "tenure approvals show x",
+            "tenure approvals approve x --set amount=1190 --set to=EUR --note fine",
+            "tenure approvals approve x --arguments {}",
+            "tenure approvals deny x --reason no --by mira",
+            "tenure approvals answer x two words",
+            "tenure approvals answer x --value 7",
             "tenure queue list",
             "tenure queue pause x --reason maintenance --domain d",
             "tenure queue resume x",
@@ -252,6 +264,9 @@ mod tests {
             "tenure agent run hello",
             "tenure agent run --name a --config b hello",
             "tenure worker --queue q",
+            "tenure approvals deny x",
+            "tenure approvals answer x",
+            "tenure approvals approve x --set a=1 --arguments {}",
             "tenure agent execution --since yesterday",
             "tenure --server ftp://x agent list",
         ] {

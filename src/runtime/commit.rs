@@ -533,6 +533,8 @@ fn deliver(
             continue;
         }
         live.delivered.push(approval);
+        // It was decided under the lock, after the time of the lock was read.
+        live.at = live.at.max(decision.at);
         if let Err(illegal) =
             batch.decide(live, Happened::Decided { decision: Box::new(decision), calls }, around)
         {

@@ -150,6 +150,7 @@ mod tests {
             task: Task::Approval { turn: 1, call: 0 },
             tool: "refund".into(),
             decision: decision.into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
             by: "mira".into(),
             via: "page".into(),
             reason: None,

@@ -134,6 +134,8 @@ pub struct Undelivered {
     pub tool: String,
     /// `approved`, `denied`, `answered`.
     pub decision: String,
+    /// When.
+    pub at: Timestamp,
     /// Who.
     pub by: String,
     /// Through which channel.
@@ -272,6 +274,7 @@ impl Statements {
                     task: Task::Approval { turn, call },
                     tool: r.try_get("tool")?,
                     decision: r.try_get("decision")?,
+                    at: r.try_get("decided_at")?,
                     by: r.try_get("decided_by")?,
                     via: r.try_get("decided_via")?,
                     reason: r.try_get("reason")?,

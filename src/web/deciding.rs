@@ -5,7 +5,7 @@ use actix_web::HttpRequest;
 use super::{Problem, State};
 use crate::agent::schema;
 use crate::id::ApprovalId;
-use crate::json::{Json, storable_text};
+use crate::json::Json;
 use crate::runtime::{Choice, Decided, Decision, Verdict};
 use crate::store::read::approvals::{self, Approval};
 
@@ -13,7 +13,7 @@ use crate::store::read::approvals::{self, Approval};
 pub const REASON: usize = 2000;
 const NAME: usize = 100;
 
-/// What somebody wants decided.
+/// What somebody wants decided; its texts are storable.
 pub struct Wish {
     /// What.
     pub choice: Choice,
@@ -39,7 +39,7 @@ pub fn approval_id(text: &str) -> Result<ApprovalId, Problem> {
     })
 }
 
-/// Who decides: the name that they give, and where they are.
+/// Who decides: the name that they give, in storable form, or else where they are.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub fn who(given: &str, otherwise: &str, request: &HttpRequest) -> Result<String
         return Err(Problem::new(400, format!("a name has at most {NAME} characters")));
     }
     if !name.is_empty() {
-        return Ok(storable_text(name).into_owned());
+        return Ok(name.to_owned());
     }
     Ok(request.peer_addr().map_or_else(|| otherwise.to_owned(), |p| format!("{otherwise} at {}", p.ip())))
 }
@@ -77,7 +77,7 @@ pub async fn decide(state: &State, id: ApprovalId, wish: Wish) -> Result<(Verdic
         approval: id,
         choice,
         by: wish.by,
-        reason: Some(storable_text(wish.reason.trim()).into_owned()).filter(|r| !r.is_empty()),
+        reason: Some(wish.reason.trim().to_owned()).filter(|r| !r.is_empty()),
         shown: wish.shown.filter(|s| !s.is_empty()),
         via: wish.via,
     };

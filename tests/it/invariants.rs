@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::harness::{Server, TestDb, agent, calls, script, tools};
+use crate::harness::{Server, TestDb, agent, calls, eventually, script, tools};
 
 const QUERIES: &str = include_str!("invariants.sql");
 
@@ -55,10 +55,22 @@ async fn each_invariant_notices_when_it_is_broken() {
     let task = server.take("look").await;
     server.complete(&task, &json!({})).await;
     server.take("look").await;
+    let gated =
+        json!([{ "name": "drop", "description": "drop", "toolType": "worker", "approvalRequired": true }]);
+    let model = script(&[calls(["drop", "drop"])]);
+    let asks = server.start_run(&agent("asks", &model, gated), "Drop.").await;
+    let asked = eventually("two questions", async || {
+        let list = server.get("/api/v1/approvals").await.ok();
+        list["approvals"].as_array().filter(|a| a.len() == 2).cloned()
+    })
+    .await;
+    let path = format!("/api/v1/approvals/{}/decide", asked[0]["id"].as_str().unwrap());
+    server.post(&path, &json!({ "decision": "approve", "by": "mira" })).await.ok();
+    server.take("drop").await;
     drop(server);
 
     let db = database.connect().await;
-    hold(&db, std::slice::from_ref(&id)).await;
+    hold(&db, &[id, asks]).await;
     let breaks = [
         ("an accepted execution is never lost", "insert into accepted values ('0199f0aa-0000-7000-8000-000000000001')"),
         (
@@ -105,6 +117,24 @@ async fn each_invariant_notices_when_it_is_broken() {
             "insert into tenure.events select execution_id, last_seq + 1, 'result_refused', attempt_id, null, now()
                from tenure.events v join tenure.executions e on e.id = v.execution_id where v.kind = 'tool_returned';
              update tenure.events set seq = seq + 100 where kind = 'tool_returned'",
+        ),
+        (
+            "a call that needs an approval runs only after it was approved, and with the arguments that were approved",
+            "update tenure.tasks set input = '{}' where name = 'drop'",
+        ),
+        (
+            "what was decided about a call reached its run once, and what was withdrawn never",
+            "delete from tenure.events where kind = 'approval_approved'",
+        ),
+        (
+            "what a live run waits for is what people are asked, and an ended one asks nobody",
+            "alter table tenure.approvals disable trigger all; update tenure.approvals
+                set decision = 'denied', decided_at = now(), decided_by = 'x', decided_via = 'sql', reason = 'x', delivered_at = now()
+              where decision is null",
+        ),
+        (
+            "a decision has a vote of whoever made it, unless it was the clock or the end of the run",
+            "alter table tenure.approval_votes disable trigger all; delete from tenure.approval_votes",
         ),
     ];
     assert_eq!(breaks.map(|(name, _)| name).to_vec(), queries().map(|(name, _)| name).collect::<Vec<_>>());

@@ -80,7 +80,8 @@ select execution_id, attempt_id, lease_until from tenure.queue where lease_until
 select q.execution_id, e.status from tenure.queue q join tenure.executions e on e.id = q.execution_id where e.ended_at is not null
 union all
 select e.id, e.status from tenure.executions e
- where e.ended_at is null and not exists (select from tenure.queue q where q.execution_id = e.id);
+ where e.ended_at is null and not exists (select from tenure.queue q where q.execution_id = e.id)
+   and not exists (select from tenure.approvals a where a.execution_id = e.id and a.delivered_at is null);
 
 -- a live execution says what it waits for
 select e.id from tenure.executions e
@@ -91,3 +92,34 @@ select v.execution_id, v.attempt_id from tenure.events v
  where v.kind = 'result_refused'
    and exists (select from tenure.events w where w.execution_id = v.execution_id and w.attempt_id = v.attempt_id
                   and w.kind in ('tool_returned', 'checked') and w.seq > v.seq);
+
+-- a call that needs an approval runs only after it was approved, and with the arguments that were approved
+select t.execution_id, t.id, t.name from tenure.tasks t
+  join tenure.approvals a on (a.execution_id, a.turn, a.call) = (t.execution_id, t.turn, t.call) and t.kind = 'tool'
+ where a.decision is distinct from 'approved' or t.created_at < a.decided_at
+    or t.input::text <> coalesce(a.edited, a.arguments)::text;
+
+-- what was decided about a call reached its run once, and what was withdrawn never
+select a.execution_id, a.id, a.decision from tenure.approvals a
+ cross join lateral (select count(*) as many from tenure.events v
+                      where v.execution_id = a.execution_id and v.data ->> 'approval' = a.id::text
+                        and v.kind in ('approval_approved', 'approval_denied', 'approval_answered')) x
+ where x.many > 1
+    or (a.decision = 'withdrawn' and x.many > 0)
+    or (a.decision is null and x.many > 0)
+    or (a.decision <> 'withdrawn' and x.many = 0
+        and not exists (select from tenure.executions e where e.id = a.execution_id and e.ended_at <= a.delivered_at));
+
+-- what a live run waits for is what people are asked, and an ended one asks nobody
+select e.id, x.open, y.asked from tenure.executions e
+ cross join lateral (select count(*) as open from json_array_elements(e.state -> 'open') o (task)
+                      where json_typeof(o.task -> 'approval') = 'object') x
+ cross join lateral (select count(*) as asked from tenure.approvals a
+                      where a.execution_id = e.id and a.delivered_at is null) y
+ where x.open <> y.asked;
+
+-- a decision has a vote of whoever made it, unless it was the clock or the end of the run
+select a.execution_id, a.id, a.decided_by from tenure.approvals a
+ where a.decision is not null and a.decided_via not in ('clock', 'run')
+   and not exists (select from tenure.approval_votes v
+                    where v.execution_id = a.execution_id and v.approval_id = a.id and v.voter = a.decided_by);

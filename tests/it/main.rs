@@ -2,6 +2,7 @@
 
 mod agent_loop;
 mod agents_page;
+mod approvals;
 mod architecture;
 mod auth;
 mod bad_input;

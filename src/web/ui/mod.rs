@@ -5,6 +5,7 @@
 
 mod actions;
 mod agents;
+mod approvals;
 mod assets;
 mod execution;
 mod executions;
@@ -51,6 +52,13 @@ pub fn routes(app: &mut ServiceConfig) {
             web::resource("/agents/{name}/start")
                 .app_data(agents::start::limits())
                 .route(web::post().to(agents::start::start)),
+        )
+        .service(pages("/approvals").route(read().to(approvals::list)))
+        .service(pages("/approvals/{id}").route(read().to(approvals::show)))
+        .service(
+            web::resource("/approvals/{id}/decide")
+                .app_data(approvals::limits())
+                .route(web::post().to(approvals::decide)),
         )
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
@@ -135,7 +143,7 @@ struct ErrorPage {
 /// they accept.
 fn is_page(path: &str) -> bool {
     let first = path.trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
-    matches!(first, "" | "executions" | "execution" | "agents" | "queues" | "look" | "views")
+    matches!(first, "" | "executions" | "execution" | "approvals" | "agents" | "queues" | "look" | "views")
 }
 
 /// How an error to this request is said.
@@ -201,6 +209,7 @@ fn error_page(viewer: &Viewer, status: StatusCode, message: Option<String>) -> H
         404 => "Nothing here",
         409 => "Not possible now",
         413 => "Too large",
+        422 => "This does not fit",
         503 => "Not available right now",
         _ => status.canonical_reason().unwrap_or("Error"),
     };

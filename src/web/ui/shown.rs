@@ -168,6 +168,7 @@ pub fn status(status: Status, waits: Option<&str>) -> Mark {
         (Status::Running, Some("no_worker" | "no_server")) => mark("warn", "alert", "Stuck"),
         (Status::Running, Some("queue_paused")) => mark("idle", "pause", "Queue paused"),
         (Status::Running, Some("retry" | "lost")) => mark("warn", "redo", "Retrying"),
+        (Status::Running, Some("approval" | "question")) => mark("human", "user", "Waits for a person"),
         (Status::Running, _) => mark("run", "ring", "Running"),
         (Status::Paused, _) => mark("idle", "pause", "Paused"),
         (Status::Completed, _) => mark("ok", "check", "Completed"),

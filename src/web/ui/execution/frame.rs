@@ -3,10 +3,14 @@
 use super::address::{Tab, Wanted};
 use super::{Part, Run, Statement};
 use crate::engine::Status;
+use crate::store::read::approvals::Approval;
 use crate::store::read::executions::Reason;
 use crate::store::read::run::Value;
 use crate::web::ui::kit::{Base, Cell, Copies};
 use crate::web::ui::shown;
+
+/// Arguments of a question that its card shows.
+const ARGUMENTS: usize = 6;
 
 /// For `templates/execution.html`.
 pub struct Frame {
@@ -20,6 +24,8 @@ pub struct Frame {
     pub facts: Vec<Fact>,
     pub ended: Option<String>,
     pub reasons: Vec<Why>,
+    pub asked: Vec<Asked>,
+    pub name: String,
     pub then: Option<Then>,
     pub tabs: Vec<View>,
     pub link: String,
@@ -35,6 +41,17 @@ pub struct Fact {
     /// What it is exactly.
     pub title: String,
     pub is_code: bool,
+}
+
+/// A question to people that the run waits for.
+pub struct Asked {
+    pub id: String,
+    pub tool: String,
+    pub is_question: bool,
+    pub arguments: Vec<(String, String)>,
+    pub more: usize,
+    pub hash: String,
+    pub when: String,
 }
 
 pub struct Why {
@@ -91,6 +108,8 @@ impl Run<'_> {
             facts: self.facts(),
             ended: reason.as_deref().map(|r| shown::sentence(&shown::text(r))),
             reasons: self.reasons.iter().map(|r| self.why(r)).collect(),
+            asked: self.asked.iter().map(|a| self.asked(a)).collect(),
+            name: self.viewer.name.clone(),
             then: self.then.as_ref().map(|then| Then {
                 event: then.event,
                 events: head.events,
@@ -209,6 +228,7 @@ impl Run<'_> {
             "no_worker" | "no_server" => ("warn", "alert"),
             "retry" | "lost" => ("warn", "redo"),
             "paused" | "queue_paused" => ("idle", "pause"),
+            "approval" | "question" => ("human", "user"),
             "leased" | "model_running" => ("run", "ring"),
             _ => ("idle", "clock"),
         };
@@ -228,6 +248,27 @@ impl Run<'_> {
             since: since.map(|s| shown::duration(shown::secs(s, now))).unwrap_or_default(),
             queue: query.map(|q| format!("/queues?{q}")),
             can_resume: reason.code == "paused",
+        }
+    }
+
+    fn asked(&self, approval: &Approval) -> Asked {
+        let all = approval.arguments.value();
+        let all = all.as_object().into_iter().flatten();
+        let shown = |(name, value): (&String, &serde_json::Value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (shown::excerpt(name, 40), shown::excerpt(&text, 200))
+        };
+        let arguments: Vec<_> = all.clone().take(ARGUMENTS).map(shown).collect();
+        let b = &approval.brief;
+        let left = b.expires_at.map(|at| shown::duration(shown::secs(self.viewer.now, at)));
+        Asked {
+            id: b.id.to_string(),
+            tool: shown::excerpt(&b.tool, 80),
+            is_question: b.is_question,
+            more: all.count().saturating_sub(ARGUMENTS),
+            arguments,
+            hash: approval.hash.clone(),
+            when: left.map(|left| format!("{left} left")).unwrap_or_default(),
         }
     }
 
@@ -264,9 +305,10 @@ impl Run<'_> {
 fn worst(reasons: &[Reason]) -> Option<&str> {
     let rank = |code: &str| match code {
         "no_worker" | "no_server" => 0,
-        "queue_paused" => 1,
-        "lost" | "retry" => 2,
-        _ => 3,
+        "approval" | "question" => 1,
+        "queue_paused" => 2,
+        "lost" | "retry" => 3,
+        _ => 4,
     };
     reasons.iter().map(|r| r.code.as_str()).min_by_key(|code| rank(code))
 }

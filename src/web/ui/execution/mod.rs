@@ -36,10 +36,14 @@ use super::kit::live::{self, Follow};
 use super::kit::{Cell, Format, Report, Statement, Viewer};
 use super::{drawn, html, shown};
 use crate::id::ExecutionId;
+use crate::store::read::approvals::{self, Approval};
 use crate::store::read::executions::{self, Reason};
 use crate::store::read::run::{self, AsOf, Head, Part, Value, Work};
 use crate::web::wire::words;
 use crate::web::{Problem, State};
+
+/// Most questions to people that have a card.
+const ASKED: usize = 20;
 
 /// A view of a run, as the viewer wants it.
 enum Answer {
@@ -60,6 +64,8 @@ struct Run<'a> {
     then: Option<AsOf>,
     work: Work,
     reasons: Vec<Reason>,
+    /// What it asks people now.
+    asked: Vec<Approval>,
 }
 
 /// `GET /execution/{id}`
@@ -141,7 +147,10 @@ async fn read(
     };
     let is_over = head.status.is_terminal() || then.is_some();
     let reasons = if is_over { vec![] } else { executions::why(&db, id).await? };
-    let run = Run { viewer, wanted, tab, id, head, then, work, reasons };
+    let asks = reasons.iter().any(|r| matches!(r.code.as_str(), "approval" | "question"));
+    let mut asked = if asks { approvals::of_execution(&db, id, true).await? } else { vec![] };
+    asked.truncate(ASKED);
+    let run = Run { viewer, wanted, tab, id, head, then, work, reasons, asked };
     match tab {
         Tab::Timeline => steps::answer(&run, &db).await,
         Tab::Conversation => conversation::answer(&run, &db).await,

@@ -140,7 +140,7 @@ where
                 let (view, frames) = watch::channel(Frame::default());
                 views.insert(key.clone(), view.clone());
                 count(&views);
-                let viewer = Viewer { token: String::new(), cookie: None, ..viewer };
+                let viewer = Viewer { token: String::new(), name: String::new(), cookie: None, ..viewer };
                 let own = state.clone();
                 let draw: Draw = Box::new(move || {
                     let viewer = Viewer { now: jiff::Timestamp::now(), ..viewer.clone() };

@@ -17,4 +17,4 @@ pub mod viewer;
 
 pub use base::{Base, Copies, Statement};
 pub use report::{Cell, Report, Sheet};
-pub use viewer::{Format, Viewer};
+pub use viewer::{Format, Viewer, named};

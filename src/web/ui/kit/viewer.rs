@@ -16,6 +16,22 @@ pub const THEME: &str = "tenure_theme";
 /// Cookie of the time zone: a name of the IANA database; without it times are in UTC.
 pub const ZONE: &str = "tenure_zone";
 
+/// Cookie of the name under which somebody decides.
+const NAME: &str = "tenure_name";
+
+/// The `Set-Cookie` that keeps a name for the next decision.
+pub fn named(name: &str) -> String {
+    let name = serde_urlencoded::to_string([("n", name)]).unwrap_or_default();
+    format!("{NAME}={name}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax")
+}
+
+fn name(headers: &HeaderMap) -> String {
+    let kept =
+        form::cookie(headers, NAME).and_then(|c| serde_urlencoded::from_str::<Vec<(String, String)>>(c).ok());
+    let kept = kept.and_then(|pairs| pairs.into_iter().next()).map(|(_, name)| name).unwrap_or_default();
+    kept.chars().take(100).collect()
+}
+
 /// Shapes of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -62,6 +78,8 @@ pub struct Viewer {
     pub theme: &'static str,
     /// What its forms must carry; empty in parts that are sent to open pages.
     pub token: String,
+    /// Under which name they decided before; empty in parts that are sent to open pages.
+    pub name: String,
     /// Gives the browser its token, when it had none.
     pub cookie: Option<String>,
     /// Path and query as asked, without a suffix for the format.
@@ -96,6 +114,7 @@ impl Viewer {
             zone: form::cookie(headers, ZONE).and_then(Zone::named).unwrap_or_default(),
             theme: form::cookie(headers, THEME).map_or("", theme),
             token,
+            name: name(headers),
             cookie,
             here,
             server: (!is_usual && is_plain).then(|| origin.clone()),
@@ -153,6 +172,14 @@ mod tests {
             assert_eq!(viewer(path, accept).format, format, "{path} {accept}");
         }
         assert_eq!(viewer("/executions.csv?q=x", "*/*").here, "/executions?q=x");
+    }
+
+    #[test]
+    fn a_name_is_kept_for_the_next_decision() {
+        let cookie = named("Mira; a=b é");
+        let cookie = cookie.split(';').next().unwrap();
+        let request = TestRequest::with_uri("/").insert_header((header::COOKIE, cookie));
+        assert_eq!(Viewer::of(&request.to_http_request()).name, "Mira; a=b é");
     }
 
     #[test]
