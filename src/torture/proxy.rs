@@ -152,6 +152,7 @@ struct State {
     clock: bool,
     counts: HashMap<Arc<str>, u32>,
     seen: Vec<Statement>,
+    /// When the last statement that counts was sent, or counting began.
     newest: Option<Instant>,
     armed: Option<(Statement, Action)>,
 }
@@ -238,7 +239,8 @@ impl Proxy {
 
     /// Count from 1 from here on, with the clock's statements or without, and let `armed` happen once.
     pub fn count(&self, clock: bool, armed: Option<(Statement, Action)>) {
-        *self.shared.state() = State { counting: true, clock, armed, ..State::default() };
+        *self.shared.state() =
+            State { counting: true, clock, armed, newest: Some(Instant::now()), ..State::default() };
         self.shared.fired.send_replace(None);
     }
 
