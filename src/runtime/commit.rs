@@ -154,7 +154,12 @@ async fn attempt(
     let answers = match tx.run().await {
         Ok(answers) => answers,
         Err(error) => {
-            let _ = client.batch_execute("rollback").await;
+            if client.batch_execute("rollback").await.is_err()
+                && let Some((client, _)) = connection.take()
+            {
+                // Nobody else may get a connection that is in the middle of a transaction.
+                drop(deadpool_postgres::Object::take(client));
+            }
             return Err(error);
         }
     };
