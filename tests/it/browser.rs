@@ -3,6 +3,7 @@
 //! Needs Chromium and chromedriver. Without them each test says that it was skipped, and fails where `CI` or
 //! `TENURE_TEST_NO_SKIP` is set. Pictures of what was seen are kept in `screenshots/` in Cargo's target directory.
 
+mod approvals;
 mod audit;
 mod driver;
 mod hostile;

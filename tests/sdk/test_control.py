@@ -133,7 +133,6 @@ def test_a_model_string_without_a_provider_is_refused_with_the_form_to_use(stage
 @pytest.mark.parametrize(
     ("field", "agent"),
     [
-        ("approvalRequired", "Agent(name='later', model=MODEL, tools=[tool(approval_required=True)(act)])"),
         ("guardrails", "Agent(name='later', model=MODEL, guardrails=[RegexGuardrail('secret', name='no_secrets')])"),
         ("agents", "Agent(name='later', model=MODEL, agents=[Agent(name='sub', model=MODEL)], strategy='sequential')"),
     ],

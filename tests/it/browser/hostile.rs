@@ -21,6 +21,8 @@ struct Stage {
     cancelled: String,
     stuck: String,
     live: String,
+    asking: String,
+    asked: Vec<String>,
 }
 
 impl Stage {
@@ -42,7 +44,8 @@ impl Stage {
         let live = server.start_run(&waits, &attempts[31]).await;
         take(server, tool, &attempts[33]).await;
         let stuck = server.start_run(&waits, &attempts[32]).await;
-        Self { everything, cancelled, stuck, live }
+        let (asking, asked) = asks(server, attempts).await;
+        Self { everything, cancelled, stuck, live, asking, asked }
     }
 }
 
@@ -76,6 +79,35 @@ async fn everything(server: &Server, attempts: &[String]) -> String {
     server.complete(&task, &json!({ "result": attempts, "by": arguments })).await;
     server.until(&id, "COMPLETED").await;
     id
+}
+
+/// A run that asks people with hostile words, and its questions: one that waits, one that is decided.
+async fn asks(server: &Server, attempts: &[String]) -> (String, Vec<String>) {
+    let some = &attempts[..30];
+    let property = |a: &String| (a.clone(), json!({ "type": "string", "description": a }));
+    let tools = json!([
+        {
+            "name": attempts[40], "description": attempts[41], "toolType": "worker", "approvalRequired": true,
+            "inputSchema": { "type": "object", "properties": some.iter().map(property).collect::<Map<_, _>>() },
+            "config": { "approval": { "group": attempts[42], "timeoutSeconds": 86400, "onTimeout": "escalate", "escalateTo": attempts[43] } },
+        },
+        { "name": attempts[44], "description": attempts.join(" "), "toolType": "human" },
+    ]);
+    let arguments: Map<String, Value> = some.iter().map(|a| (a.clone(), json!(a))).collect();
+    let call = |name: &String| json!({ "name": name, "arguments": arguments });
+    let model = script(&[json!({ "text": attempts[45], "calls": [call(&attempts[40]), call(&attempts[40]), call(&attempts[44])] })]);
+    let run = server.start_run(&agent("hasOwnProperty", &model, tools), &attempts[46]).await;
+    let asked = eventually("the run asks", async || {
+        let list = server.get(&format!("/api/v1/approvals?execution={run}")).await.ok();
+        let ids: Vec<_> = list["approvals"].as_array()?.iter().map(|a| a["id"].as_str().unwrap().to_owned()).collect();
+        (ids.len() == 3).then_some(ids)
+    })
+    .await;
+    let by: String = attempts[47].chars().take(90).collect();
+    let reason: String = attempts[48..70].join(" ").chars().take(1900).collect();
+    let what = json!({ "decision": "deny", "by": by, "reason": reason });
+    server.post(&format!("/api/v1/approvals/{}/decide", asked[0]), &what).await.ok();
+    (run, asked)
 }
 
 /// Take a task as a worker with a hostile name.
@@ -127,7 +159,7 @@ const HARM: &str = r#"
 /// All that can be read: text, and values of fields.
 const READ: &str = "
     for (const fold of document.querySelectorAll('details')) fold.open = true;
-    return document.body.textContent + [...document.querySelectorAll('input')].map(e => e.value).join(' ')";
+    return document.body.textContent + [...document.querySelectorAll('input, textarea')].map(e => e.value).join(' ')";
 
 /// Letters and digits only: spaces and control characters may be shown in other ways.
 fn bones(text: &str) -> String {
@@ -141,7 +173,7 @@ async fn hostile_text_is_shown_and_does_nothing() {
     assert!(attempts.len() > 300);
     let db = TestDb::new().await;
     let server = Server::start(&db).await;
-    let Stage { everything, cancelled, stuck, live } = Stage::set(&server, &attempts).await;
+    let Stage { everything, cancelled, stuck, live, asking, asked } = Stage::set(&server, &attempts).await;
 
     let mut next = Some("/executions".to_owned());
     let mut paths = vec![];
@@ -151,7 +183,7 @@ async fn hostile_text_is_shown_and_does_nothing() {
         paths.push(path);
     }
     assert!(paths.len() > 6, "every attempt is on the list: {paths:?}");
-    for id in [&everything, &cancelled, &stuck, &live] {
+    for id in [&everything, &cancelled, &stuck, &live, &asking] {
         for view in ["", "?step=tool-1-0", "?step=tool-1-0&show=tries", "?step=tool-1-0&show=raw"] {
             paths.push(format!("/execution/{id}{view}"));
         }
@@ -161,7 +193,9 @@ async fn hostile_text_is_shown_and_does_nothing() {
     }
     paths.push(format!("/execution/{everything}.json"));
     paths.push(format!("/execution/{everything}?step=tool-2-1&fold=0"));
-    paths.push("/queues".to_owned());
+    paths.extend(["/approvals".to_owned(), "/approvals?show=decided".to_owned(), "/queues".to_owned()]);
+    paths.extend(asked.iter().map(|id| format!("/approvals/{id}")));
+    paths.push(format!("/approvals?tool={}", encoded(&attempts[40])));
     paths.push(format!("/queues?queue={}", encoded(&attempts[26])));
     for some in attempts.chunks(30) {
         let text = encoded(&some.join(" "));
@@ -172,6 +206,8 @@ async fn hostile_text_is_shown_and_does_nothing() {
         paths.push(format!("/execution/{text}"));
         paths.push(format!("/execution/{everything}?step={text}"));
         paths.push(format!("/queues?queue={text}&span={text}"));
+        paths.push(format!("/approvals?tool={text}&agent={text}&group={text}&show={text}"));
+        paths.push(format!("/approvals/{text}"));
         paths.push(format!("/{text}"));
     }
 

@@ -31,7 +31,7 @@ impl Page {
 
 /// Every kind of page there is. A new page is one more line.
 pub fn pages(stage: &Stage) -> Vec<Page> {
-    let Stage { completed, failed, stuck, running, .. } = stage;
+    let Stage { completed, failed, stuck, running, asking, asked, decided, .. } = stage;
     vec![
         page("executions", "/executions", "The library is closed on Sundays."),
         page("executions-filtered", "/executions?q=status:completed+agent:librarian", "Origin of Species"),
@@ -52,6 +52,12 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("payloads", &format!("/execution/{completed}/payloads"), "It appeared in 1859."),
         page("run-agent", &format!("/execution/{completed}/agent"), "librarian"),
         page("logs", &format!("/execution/{completed}/logs"), "Completed"),
+        page("execution-asking", &format!("/execution/{asking}"), "Waits for a decision of 'finance-leads'"),
+        page("approvals", "/approvals", "questions wait for a decision"),
+        page("approvals-decided", "/approvals?show=decided", "photo 2 shows older damage"),
+        page("approval", &format!("/approvals/{asked}"), "How such asks were decided"),
+        page("approval-decided", &format!("/approvals/{decided}"), "Approved with other arguments by mira"),
+        page("approval-unknown", "/approvals/nobody", "o approval with id").with_status(404),
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
@@ -64,9 +70,10 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 2] {
+fn empty_pages() -> [Page; 3] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
+        page("approvals-empty", "/approvals", "Nobody waits for a decision"),
         page("queues-empty", "/queues", "Postgres"),
     ]
 }

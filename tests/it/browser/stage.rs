@@ -14,6 +14,10 @@ pub struct Stage {
     pub failed: String,
     pub stuck: String,
     pub running: String,
+    /// A run that waits for people, and what it asks; and a question that was decided.
+    pub asking: String,
+    pub asked: String,
+    pub decided: String,
     _held: Mutex<(Server, TestDb)>,
 }
 
@@ -39,6 +43,7 @@ impl Stage {
         let paused = waits(here, "paused", "Look for it when I am back.").await;
         here.put(&format!("/api/agent/{paused}/pause"), &json!(null)).await.ok();
         let running = waits(here, "running", &format!("Look for {}", "it".repeat(150))).await;
+        let (asking, asked, decided) = asks(here).await;
         here.until(&timed_out, "TIMED_OUT").await;
         eventually("the stuck run says why", async || {
             here.why(&stuck).await.iter().any(|(code, _)| code == "no_worker").then_some(())
@@ -50,6 +55,9 @@ impl Stage {
             failed,
             stuck,
             running,
+            asking,
+            asked,
+            decided,
             _held: Mutex::new((server, db)),
         }
     }
@@ -99,6 +107,41 @@ async fn retries(server: &Server) {
     let task = server.take("flaky").await;
     let reason = json!({ "reasonForIncompletion": "The library is closed on Sundays." });
     server.report(&task, "FAILED", &reason).await;
+}
+
+/// A run that asks whether it may refund, what it asks, and a question that somebody had edited and approved before.
+async fn asks(server: &Server) -> (String, String, String) {
+    let tools = json!([{
+        "name": "refund", "description": "Pays money back to a customer.", "toolType": "worker", "approvalRequired": true,
+        "inputSchema": { "type": "object", "properties": {
+            "order_id": { "type": "string" }, "amount": { "type": "number", "maximum": 5000, "description": "In euros." },
+            "currency": { "type": "string", "enum": ["EUR", "USD"] }, "notify_customer": { "type": "boolean" },
+            "reason": { "type": "string" },
+        } },
+        "config": { "approval": { "group": "finance-leads", "timeoutSeconds": 86400, "onTimeout": "escalate", "escalateTo": "directors" } },
+    }]);
+    let ask = async |name: &str, amount: f64| {
+        let arguments = json!({
+            "order_id": "48211", "amount": amount, "currency": "EUR", "notify_customer": true,
+            "reason": "The screen was cracked when it arrived. Two photos show it; the order is nine days old.",
+        });
+        let model = script(&[json!({ "calls": [{ "name": "refund", "arguments": arguments }] }), says("Refunded.")]);
+        let agent = agent(name, &model, tools.clone());
+        let run = server.start_run(&agent, "Refund order 48211; the customer says that it arrived broken.").await;
+        let path = format!("/api/v1/approvals?execution={run}");
+        let asked = eventually("the run asks", async || {
+            server.get(&path).await.ok()["approvals"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
+        (run, asked)
+    };
+    let (_, decided) = ask("support-triage", 98.0).await;
+    let what = json!({ "decision": "approve", "by": "mira", "reason": "photo 2 shows older damage",
+        "arguments": { "order_id": "48211", "amount": 89, "currency": "EUR" } });
+    server.post(&format!("/api/v1/approvals/{decided}/decide"), &what).await.ok();
+    ask("sales-closer", 12.0).await;
+    let (run, asked) = ask("support-triage", 1240.0).await;
+    (run, asked, decided)
 }
 
 /// A run whose tool a worker is busy with.
