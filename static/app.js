@@ -134,7 +134,7 @@
     if (!list.length) return;
     const now = list.findIndex((node) => node.contains(document.activeElement));
     row = Math.max(0, Math.min(list.length - 1, (now < 0 ? (row < 0 ? (by > 0 ? -1 : list.length) : row) : now) + by));
-    const link = $("a[data-open], a", list[row]);
+    const link = list[row].matches("a") ? list[row] : $("a[data-open], a", list[row]);
     if (link) link.focus();
     list[row].scrollIntoView({ block: "nearest" });
   };

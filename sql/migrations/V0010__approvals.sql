@@ -85,6 +85,11 @@ create table tenure.group_members (
     primary key (group_name, member)
 );
 
+-- What a person says with an approval stands in the conversation as the system's word.
+alter table tenure.messages drop constraint messages_role_check;
+alter table tenure.messages add constraint messages_role_check
+    check (role in ('user', 'assistant', 'tool', 'signal', 'system')) not valid;
+
 create trigger what_was_said_stays before update or delete or truncate on tenure.approval_votes
     for each statement execute function tenure.refuse_to_rewrite();
 

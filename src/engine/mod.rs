@@ -359,7 +359,7 @@ pub enum Message {
         /// What the model is told.
         text: String,
     },
-    /// A word in the user's role of somebody who let a call go.
+    /// A word of somebody who let a call go, as the system's.
     Feedback {
         /// What the model is told.
         text: String,

@@ -6,6 +6,7 @@
 //! ```text
 //!   system     instructions, and what the agent's settings add to them
 //!   …          the agent's memory
+//!   system     what people said with their approvals
 //!   user       [SIGNALS] + Context: + prompt            ← the newest signal and shared state
 //!   assistant  calls           ┐
 //!   tool       one per call    ┘ per turn, in the order of the calls
@@ -42,7 +43,7 @@ const CUT_RESULT: usize = 500;
 /// One message of a conversation, with what it refers to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// `user`, `assistant`, `tool` or `signal`.
+    /// `user`, `assistant`, `tool`, `system` or `signal`.
     pub role: String,
     /// The turn that it belongs to.
     pub turn: u32,
@@ -107,6 +108,9 @@ pub fn assemble(
             _ => Message::User { text, media: vec![] },
         });
     }
+    // What people said with an approval holds for all that follows, as the protocol has it.
+    let said = entries.iter().filter(|e| e.role == "system").filter_map(|e| e.content.as_deref());
+    messages.extend(said.map(|text| Message::System(readable(text).into_owned())));
     if text.is_empty() && media.is_empty() {
         return Err("there is nothing to ask the model: prompt, media and context are all empty".into());
     }

@@ -175,3 +175,37 @@ fn usage() -> Value {
 fn tool(id: &str, name: &str, text: &str) -> Message {
     Message::Tool { call_id: id.into(), name: name.into(), text: text.into() }
 }
+
+#[test]
+fn what_a_person_said_with_an_approval_is_the_systems_word_from_then_on() {
+    let agent =
+        Agent::parse(r#"{"name":"a","model":"demo/x","instructions":"Do.","tools":[{"name":"t"}]}"#).unwrap();
+    let entry = |role: &str, content: Option<&str>, output: Option<&str>| Entry {
+        role: role.into(),
+        turn: 1,
+        call: Some(0),
+        name: None,
+        content: content.map(str::to_owned),
+        output: output.map(|o| Json::from_text(o.into()).unwrap()),
+        error: None,
+    };
+    let reply = r#"{"text":"","calls":[{"id":"call_1","name":"t","arguments":{}}],"finish":"TOOL_CALLS","usage":{"prompt":1,"completion":1,"total":2}}"#;
+    let entries = [
+        entry("user", None, None),
+        entry("assistant", None, Some(reply)),
+        entry("system", Some("Human reviewer feedback: fine"), None),
+        entry("tool", None, Some(r#"{"result":"done"}"#)),
+    ];
+    let input = Json::of(&serde_json::json!({"prompt": "Go."}));
+    let messages = assemble(&agent, "e", 2, &input, &entries).unwrap().request.messages;
+    let kinds: Vec<_> = messages
+        .iter()
+        .map(|m| match m {
+            Message::System(text) => text.as_str(),
+            Message::User { .. } => "user",
+            Message::Assistant { .. } => "assistant",
+            Message::Tool { .. } => "tool",
+        })
+        .collect();
+    assert_eq!(kinds, ["Do.", "Human reviewer feedback: fine", "user", "assistant", "tool"]);
+}

@@ -545,7 +545,7 @@ impl Batch {
             }
             Message::Feedback { text } => {
                 self.event(live, "advised", None, Some(Json::of(&json!({ "text": text }))));
-                row.content = Some(text);
+                (row.role, row.content) = ("system", Some(text));
             }
             Message::Signal { text } => (row.role, row.content) = ("signal", Some(text)),
         }

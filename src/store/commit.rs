@@ -249,7 +249,7 @@ pub struct NewMessage {
     pub execution: ExecutionId,
     /// Its number.
     pub n: u32,
-    /// `user`, `assistant`, `tool` or `signal`.
+    /// `user`, `assistant`, `tool`, `system` or `signal`.
     pub role: &'static str,
     /// The turn it belongs to.
     pub turn: u32,

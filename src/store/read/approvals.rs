@@ -278,3 +278,28 @@ pub async fn count(db: &impl GenericClient, most: i64) -> Result<i64, Error> {
     let count = db.prepare_cached(include_str!("../../../sql/approvals/count.sql")).await?;
     Ok(db.query_one(&count, &[&most]).await?.try_get(0)?)
 }
+
+/// The statements that show in psql what [`list`] and [`get`] find, and the one that decides; each with what it shows.
+#[must_use]
+pub fn statements(is_decided: bool, current: Option<ApprovalId>) -> Vec<(&'static str, String)> {
+    let (condition, order) = if is_decided {
+        ("decided_at is not null", "decided_at desc")
+    } else {
+        ("decided_at is null", "asked_at")
+    };
+    let mut statements = vec![(
+        "What people are asked",
+        format!(
+            "select id, tool, arguments, agent, of_group, asked_at, expires_at, decided_by, decided_at, reason\n  \
+             from tenure.approval\n where {condition}\n order by {order}\n limit 50;"
+        ),
+    )];
+    if let Some(id) = current {
+        statements.push(("This question", format!("select * from tenure.approval where id = '{id}';")));
+        statements.push((
+            "Decide it: one function under every channel, so each decision is written down in the same way",
+            format!("select * from tenure.decide('{id}', 'deny', by => 'your name', reason => 'why');"),
+        ));
+    }
+    statements
+}

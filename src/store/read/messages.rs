@@ -11,7 +11,7 @@ const CONVERSATION: &str = include_str!("../../../sql/messages/conversation.sql"
 /// One message with what it refers to.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// `user`, `assistant`, `tool` or `signal`.
+    /// `user`, `assistant`, `tool`, `system` or `signal`.
     pub role: String,
     /// Its turn.
     pub turn: i32,

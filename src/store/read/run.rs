@@ -250,7 +250,7 @@ pub struct Message {
     pub n: i32,
     /// When it was said.
     pub at: Timestamp,
-    /// `user`, `assistant`, `tool` or `signal`.
+    /// `user`, `assistant`, `tool`, `system` or `signal`.
     pub role: String,
     /// Its turn.
     pub turn: i32,

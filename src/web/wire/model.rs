@@ -173,6 +173,7 @@ pub fn conversation(agent: &Agent, input: &Json, transcript: &[Message]) -> Json
                 Some(text) => plain("user", text),
                 None => Said { media: input.media.clone(), ..plain("user", &input.prompt) },
             }),
+            "system" => said.push(plain("system", message.content.as_deref().unwrap_or_default())),
             "assistant" => said.push(answered(message)),
             "tool" => said.push(returned(message)),
             _ => {} // Signals stand in the message that they were injected into.

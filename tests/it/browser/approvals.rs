@@ -46,6 +46,7 @@ async fn an_approval_with_an_edit_by_keys_alone() {
     window.go(&format!("{}/executions", server.base())).await;
     window.follow_keys("gp").await;
     window.press("j").await;
+    assert!(window.focus().await.contains(&question), "the first question has the focus");
     window.follow_keys(ENTER).await;
     assert!(window.text().await.contains("Refund order 48211."));
     window.press("e").await;
@@ -116,7 +117,10 @@ async fn decisions_where_no_script_runs() {
     window.follow("form.asked button[value=deny]").await;
     assert_eq!(window.driver().current_url().await.unwrap().path(), format!("/execution/{run}"));
     let now = shown(&server, &question).await;
-    assert_eq!((&now["decision"]["by"], &now["decision"]["reason"]), (&json!("Mira"), &json!("no more today")));
+    assert_eq!(
+        (&now["decision"]["by"], &now["decision"]["reason"]),
+        (&json!("Mira"), &json!("no more today"))
+    );
     assert_eq!(window.complaints().await, [""; 0]);
 }
 
@@ -149,7 +153,11 @@ async fn an_open_page_shows_what_others_decide_and_keeps_what_is_typed() {
     window.press("half a sentence").await;
     let (_, second) = asks(&server).await;
     window
-        .comes_to("lists the second", "return document.querySelector(`a[href='/approvals/${arguments[0]}']`) != null", &second)
+        .comes_to(
+            "lists the second",
+            "return document.querySelector(`a[href='/approvals/${arguments[0]}']`) != null",
+            &second,
+        )
         .await;
     let typed: String = window.ask("return document.querySelector('textarea[name=note]').value", &[]).await;
     assert_eq!(typed, "half a sentence");

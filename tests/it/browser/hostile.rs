@@ -95,11 +95,14 @@ async fn asks(server: &Server, attempts: &[String]) -> (String, Vec<String>) {
     ]);
     let arguments: Map<String, Value> = some.iter().map(|a| (a.clone(), json!(a))).collect();
     let call = |name: &String| json!({ "name": name, "arguments": arguments });
-    let model = script(&[json!({ "text": attempts[45], "calls": [call(&attempts[40]), call(&attempts[40]), call(&attempts[44])] })]);
+    let model = script(&[
+        json!({ "text": attempts[45], "calls": [call(&attempts[40]), call(&attempts[40]), call(&attempts[44])] }),
+    ]);
     let run = server.start_run(&agent("hasOwnProperty", &model, tools), &attempts[46]).await;
     let asked = eventually("the run asks", async || {
         let list = server.get(&format!("/api/v1/approvals?execution={run}")).await.ok();
-        let ids: Vec<_> = list["approvals"].as_array()?.iter().map(|a| a["id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<_> =
+            list["approvals"].as_array()?.iter().map(|a| a["id"].as_str().unwrap().to_owned()).collect();
         (ids.len() == 3).then_some(ids)
     })
     .await;

@@ -125,9 +125,11 @@ async fn asks(server: &Server) -> (String, String, String) {
             "order_id": "48211", "amount": amount, "currency": "EUR", "notify_customer": true,
             "reason": "The screen was cracked when it arrived. Two photos show it; the order is nine days old.",
         });
-        let model = script(&[json!({ "calls": [{ "name": "refund", "arguments": arguments }] }), says("Refunded.")]);
+        let model =
+            script(&[json!({ "calls": [{ "name": "refund", "arguments": arguments }] }), says("Refunded.")]);
         let agent = agent(name, &model, tools.clone());
-        let run = server.start_run(&agent, "Refund order 48211; the customer says that it arrived broken.").await;
+        let run =
+            server.start_run(&agent, "Refund order 48211; the customer says that it arrived broken.").await;
         let path = format!("/api/v1/approvals?execution={run}");
         let asked = eventually("the run asks", async || {
             server.get(&path).await.ok()["approvals"][0]["id"].as_str().map(str::to_owned)

@@ -281,30 +281,10 @@ fn line(b: &Brief, wanted: &Wanted, current: Option<ApprovalId>, viewer: &Viewer
 }
 
 fn statements(is_decided: bool, current: Option<ApprovalId>) -> Vec<Statement> {
-    let (condition, order) = if is_decided {
-        ("decided_at is not null", "decided_at desc")
-    } else {
-        ("state = 'pending'", "asked_at")
-    };
-    let columns =
-        "id, tool, arguments, agent, of_group, asked_at, expires_at, decided_by, decided_at, reason";
-    let mut statements = vec![Statement::new(
-        "What people are asked",
-        format!(
-            "select {columns}\n  from tenure.approval\n where {condition}\n order by {order}\n limit 50;"
-        ),
-    )];
-    if let Some(id) = current {
-        statements.push(Statement::new(
-            "This question",
-            format!("select * from tenure.approval where id = '{id}';"),
-        ));
-        statements.push(Statement::new(
-            "Decide it: one function under every channel, so each decision is written down in the same way",
-            format!("select * from tenure.decide('{id}', 'deny', by => 'your name', reason => 'why');"),
-        ));
-    }
-    statements
+    approvals::statements(is_decided, current)
+        .into_iter()
+        .map(|(about, sql)| Statement::new(about, sql))
+        .collect()
 }
 
 fn report(seen: &Seen, id: Option<ApprovalId>, wanted: &Wanted) -> Report {
