@@ -75,6 +75,7 @@ create table tenure.approval_votes (
     reason         text,
     arguments_hash text        not null,               -- of the arguments that the vote is for
     edited         json,
+    request        uuid,                               -- tells a vote from another one that says the same
     at             timestamptz not null,
     constraint nobody_votes_twice primary key (execution_id, approval_id, round, voter)
 );
@@ -124,7 +125,8 @@ $$;
 -- Decide an approval. `decision` is approve, deny or answer; `by` is who says it, `reason` why (needed to deny).
 -- `arguments` are other ones that a call shall run with; a server checks them against the tool's schema before it runs.
 -- `answer` is what a question is answered with: an object, or anything else, which then is its `response`. `shown` is the
--- hash of the arguments that were shown: when it is given and the row's is another, nothing is decided.
+-- hash of the arguments that were shown: when it is given and the row's is another, nothing is decided. The same `request`
+-- counts once.
 --
 -- Returns the outcome and a sentence that says it. Outcomes: decided; voted (more must agree); taken (somebody was
 -- first); expired; stale (other arguments were shown); refused (not possible, the sentence says why); unknown.
@@ -133,7 +135,7 @@ $$;
 -- from that row, so it is given 5 seconds.
 create function tenure.decide(
     approval uuid, decision text, by text default session_user, reason text default null, arguments json default null,
-    answer json default null, shown text default null, via text default 'sql',
+    answer json default null, shown text default null, via text default 'sql', request uuid default null,
     out outcome text, out message text
 ) language plpgsql as $$
 declare
@@ -149,7 +151,12 @@ begin
         outcome := 'unknown'; message := 'no approval with id ''' || approval || ''''; return;
     end if;
     outcome := 'refused';
-    if a.decision is not null then
+    if request is not null and exists (select from tenure.approval_votes v
+                                        where v.execution_id = a.execution_id and v.approval_id = a.id
+                                          and v.request = decide.request) then
+        -- The same request again, because its answer was lost.
+        outcome := case when a.decision is null then 'voted' else 'decided' end; message := tenure.fate_of(a); return;
+    elsif a.decision is not null then
         outcome := 'taken'; message := tenure.fate_of(a); return;
     elsif clock_timestamp() >= a.expires_at and via <> 'clock' then
         outcome := 'expired';
@@ -185,8 +192,8 @@ begin
     end if;
     stands := coalesce(encode(sha256(convert_to(arguments::text, 'UTF8')), 'hex'), a.arguments_hash);
     if via <> 'clock' then
-        insert into tenure.approval_votes (execution_id, approval_id, round, voter, vote, via, reason, arguments_hash, edited, at)
-        values (a.execution_id, a.id, a.round, who, decision, via, said, stands, arguments, clock_timestamp());
+        insert into tenure.approval_votes (execution_id, approval_id, round, voter, vote, via, reason, arguments_hash, edited, request, at)
+        values (a.execution_id, a.id, a.round, who, decision, via, said, stands, arguments, request, clock_timestamp());
     end if;
     if decision = 'approve' and a.quorum > 1 and via <> 'clock' then
         select count(*) into agreed from tenure.approval_votes v

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row, Statement};
+use uuid::Uuid;
 
 use super::{Error, GenericClient};
 use crate::agent::{Asking, Expiry};
@@ -219,12 +220,13 @@ impl Statements {
         Ok(())
     }
 
-    /// Decide. Of any number of decisions about one question exactly one counts.
+    /// Decide. Of any number of decisions about one question exactly one counts; the same `request` counts once, and gets the
+    /// same outcome again.
     ///
     /// # Errors
     ///
     /// [`Error`]
-    pub async fn decide(&self, db: &Client, decision: &Decision) -> Result<Verdict, Error> {
+    pub async fn decide(&self, db: &Client, decision: &Decision, request: Uuid) -> Result<Verdict, Error> {
         let (arguments, answer) = match &decision.choice {
             Choice::Approve { arguments } => (arguments.as_ref(), None),
             Choice::Deny => (None, None),
@@ -242,6 +244,7 @@ impl Statements {
                     &answer,
                     &decision.shown,
                     &decision.via,
+                    &request,
                 ],
             )
             .await?;
