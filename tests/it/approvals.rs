@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::harness::{Answer, Http, Server, TestDb, agent, calls, eventually, says, script, within};
+use crate::harness::{Answer, Http, Server, TestDb, agent, calls, eventually, says, script, tenure, within};
 use crate::invariants;
 
 /// A tool whose calls need an approval, asked as `approval` says.
@@ -439,6 +439,68 @@ async fn what_was_decided_stays_also_for_whoever_has_psql() {
         let said = error.as_db_error().unwrap().message();
         assert!(said.contains(word), "{statement}: {said}");
     }
+}
+
+/// `tenure approvals …` against a server: its exit code, and what it printed.
+fn cli(server: &Server, args: &[&str]) -> (Option<i32>, String) {
+    let args = [&["--server", server.base(), "approvals"], args].concat();
+    let done = tenure(&args).output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_lists_shows_and_decides() {
+    let (database, server) = server().await;
+    assert_eq!(cli(&server, &["list"]), (Some(0), "nothing waits for a decision\n".to_owned()));
+    let tools = json!([gated("refund", &json!({ "group": "leads", "timeoutSeconds": 3600 })), human("ask")]);
+    let id = run(&server, tools, ["refund", "refund", "ask"]).await;
+    let all = asked(&server, &id, 3).await;
+    let [first, second, question] = [0, 1, 2].map(|i| all[i]["id"].as_str().unwrap());
+
+    let (code, list) = cli(&server, &["list", "--tool", "refund"]);
+    assert!(
+        code == Some(0) && list.contains(first) && list.contains("leads") && !list.contains(question),
+        "{list}"
+    );
+    let (code, shown) = cli(&server, &["show", first]);
+    assert!(
+        code == Some(0) && shown.starts_with("refund  pending\n") && shown.contains("then deny"),
+        "{shown}"
+    );
+    let (code, wrong) = cli(&server, &["approve", first, "--set", "amount=501"]);
+    assert!(code == Some(5) && wrong.contains("do not fit 'refund'"), "{wrong}");
+    let (code, said) =
+        cli(&server, &["approve", first, "--set", "amount=12", "--set", "for=7", "--by", "mira"]);
+    assert!(code == Some(0) && said.contains("it was approved by mira"), "{said}");
+    assert_eq!(
+        server.take("refund").await["inputData"],
+        json!({
+            "for": "7", "amount": 12, "method": "refund", "_agent_state": {},
+            "_idempotency_key": format!("{id}/{}__1", shown_call(&server, first).await),
+        })
+    );
+    let (code, late) = cli(&server, &["deny", first, "--reason", "no"]);
+    assert!(code == Some(5) && late.contains("409") && late.contains("approved by mira"), "{late}");
+    let (code, said) =
+        cli(&server, &["--json", "deny", second, "--note", "twice is too much", "--by", "mira"]);
+    assert_eq!(code, Some(0), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["approval"]["decision"]["via"], "cli");
+    let (code, said) = cli(&server, &["answer", question, "the", "blue", "one"]);
+    assert!(code == Some(0) && said.starts_with("ask  it was answered by "), "{said}");
+    let (code, said) = cli(&server, &["approve", "0199f0aa-0000-7000-8000-000000000001"]);
+    assert!(code == Some(3) && said.contains("no approval with id"), "{said}");
+    let (code, list) = cli(&server, &["list", "--decided"]);
+    assert!(
+        code == Some(0) && list.contains("approved, edited") && list.contains("twice is too much"),
+        "{list}"
+    );
+    invariants::hold(&database.connect().await, &[id]).await;
+}
+
+async fn shown_call(http: &Http, id: &str) -> String {
+    shown(http, id).await["callId"].as_str().unwrap().to_owned()
 }
 
 /// Approvals and decisions of each, smaller than what the torture uses.

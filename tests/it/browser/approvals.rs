@@ -10,7 +10,8 @@ use crate::harness::{Server, TestDb, agent, eventually, says, script};
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
-const CONTROL_A: &str = "\u{e009}a\u{e000}";
+const END: &str = "\u{e010}";
+const BACKSPACE: &str = "\u{e003}";
 
 /// A run that asks whether it may refund, and the id of its question.
 async fn asks(server: &Server) -> (String, String) {
@@ -51,7 +52,7 @@ async fn an_approval_with_an_edit_by_keys_alone() {
     assert!(window.text().await.contains("Refund order 48211."));
     window.press("e").await;
     assert_eq!(window.focus().await, "input[name=v:amount]");
-    window.press(CONTROL_A).await;
+    window.press(format!("{END}{}", BACKSPACE.repeat(6))).await;
     window.press("1190").await;
     window.comes_to_show("Approve with 1 edit").await;
     window.press(ENTER).await;

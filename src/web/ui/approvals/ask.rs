@@ -1,6 +1,8 @@
 //! One question: what is asked and may be changed, what follows, how it got here, how such ones were decided, and what
 //! became of it.
 
+use serde_json::Value;
+
 use super::edit::Form;
 use super::mark;
 use crate::id::ApprovalId;
@@ -229,10 +231,20 @@ fn message(m: &Message) -> (String, String) {
     let text = m.text.as_deref().filter(|t| !t.is_empty()).or(m.error.as_deref()).or(m.output.as_deref());
     let text = match (text, &m.calls) {
         (Some(text), _) => shown::excerpt(text, WORDS),
-        (None, Some(calls)) => format!("calls {}", shown::excerpt(calls.text(), WORDS)),
+        (None, Some(calls)) => called(&calls.value()),
         (None, None) => String::new(),
     };
     (who, text)
+}
+
+/// Which tools the model wanted called, with what.
+fn called(calls: &Value) -> String {
+    let call = |call: &Value| {
+        let word = |key: &str| call[key].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", word("name"), word("arguments"))
+    };
+    let calls: Vec<_> = calls.as_array().into_iter().flatten().map(call).collect();
+    shown::excerpt(&format!("calls {}", calls.join("; ")), WORDS)
 }
 
 impl Seen {
