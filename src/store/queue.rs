@@ -267,6 +267,7 @@ pub async fn give_back(db: &impl GenericClient, leases: &[Lease]) -> Result<Vec<
                 &leases.iter().map(|l| l.execution).collect::<Vec<_>>(),
                 &leases.iter().map(|l| l.attempt).collect::<Vec<_>>(),
                 &leases.iter().map(|l| l.worker_id).collect::<Vec<_>>(),
+                &leases.iter().map(|l| i32::try_from(l.polls).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
             ],
         )
         .await?;

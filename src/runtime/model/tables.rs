@@ -178,11 +178,11 @@ impl Tables {
         }
     }
 
-    /// `give_back.sql`
-    pub fn give_back(&mut self, attempt: Attempt, worker: Worker) {
+    /// `give_back.sql`: nothing but this very lease.
+    pub fn give_back(&mut self, attempt: Attempt, worker: Worker, stamp: Option<u8>) {
         let when = if self.is_paused() { When::Held } else { When::Now };
         if let Some(row) = self.queue.get_mut(&attempt)
-            && row.lease.is_some_and(|l| l.worker == worker)
+            && row.lease.is_some_and(|l| l.worker == worker && stamp.is_none_or(|s| l.stamp == s))
         {
             *row = Row { when, lease: None };
         }
