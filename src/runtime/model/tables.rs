@@ -27,10 +27,11 @@ pub enum When {
 /// Who has a row. The sessions of a server that was started again are others.
 pub type Worker = u8;
 
-/// A row's lease; each grant and each extension has its own stamp, as it has its own end.
+/// A row's lease. Each grant has a number, and each grant and extension a stamp, as each has its own end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lease {
     pub worker: Worker,
+    pub grant: u8,
     pub stamp: u8,
     pub is_over: bool,
 }
@@ -94,7 +95,7 @@ impl Tables {
 
     fn lease(&mut self, worker: Worker) -> Lease {
         self.stamps += 1;
-        Lease { worker, stamp: self.stamps, is_over: false }
+        Lease { worker, grant: self.stamps, stamp: self.stamps, is_over: false }
     }
 
     fn is_paused(&self) -> bool {
@@ -159,8 +160,9 @@ impl Tables {
 
     /// `extend.sql`: whoever has it, for ever longer.
     pub fn extend(&mut self, attempt: Attempt) {
-        if let Some(worker) = self.queue.get(&attempt).and_then(|r| r.lease).map(|l| l.worker) {
-            self.claim(attempt, worker);
+        if let Some(old) = self.queue.get(&attempt).and_then(|r| r.lease) {
+            let lease = Some(Lease { grant: old.grant, ..self.lease(old.worker) });
+            self.queue.insert(attempt, Row { when: When::Now, lease });
         }
     }
 
@@ -178,11 +180,11 @@ impl Tables {
         }
     }
 
-    /// `give_back.sql`: nothing but this very lease.
-    pub fn give_back(&mut self, attempt: Attempt, worker: Worker, stamp: Option<u8>) {
+    /// `give_back.sql`: nothing but what was granted then.
+    pub fn give_back(&mut self, attempt: Attempt, worker: Worker, grant: Option<u8>) {
         let when = if self.is_paused() { When::Held } else { When::Now };
         if let Some(row) = self.queue.get_mut(&attempt)
-            && row.lease.is_some_and(|l| l.worker == worker && stamp.is_none_or(|s| l.stamp == s))
+            && row.lease.is_some_and(|l| l.worker == worker && grant.is_none_or(|g| l.grant == g))
         {
             *row = Row { when, lease: None };
         }

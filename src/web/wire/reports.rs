@@ -225,6 +225,16 @@ pub async fn update_by_reference(
     Ok(plain(&id))
 }
 
+/// Read a body as the handlers do, for fuzzing.
+#[cfg(any(test, fuzzing))]
+pub fn read(body: &[u8]) {
+    let Ok(text) = crate::json::storable(body) else { return };
+    if let Ok(update) = serde_json::from_str::<Update>(&text) {
+        let _ = (update.meaning(), words::attempt_id(&update.task_id));
+        update.logs.into_iter().flatten().map(Line::from).for_each(drop);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
