@@ -69,7 +69,7 @@ pub fn agent(data: &[u8]) {
         engine::decide(&agent, &engine::begin(&agent), &Event::Started).expect("every agent begins");
     assert_eq!(state.open.len(), 1);
     if let Some(termination) = &agent.termination {
-        termination.is_met(Progress {
+        let _ = termination.is_met(Progress {
             text: "x",
             turn: 1,
             prompt_tokens: u64::MAX,

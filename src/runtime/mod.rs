@@ -9,6 +9,7 @@ mod claims;
 mod clock;
 mod commit;
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
 mod queues;
 mod reply;

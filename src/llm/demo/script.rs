@@ -32,7 +32,7 @@ pub(in crate::llm) struct Step {
 /// A tool call of a step.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScriptedCall {
+pub(in crate::llm) struct ScriptedCall {
     /// Instead of the id made from execution, turn and position.
     #[serde(default)]
     pub id: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct ScriptedCall {
 /// An error of the provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Failure {
+pub(in crate::llm) struct Failure {
     /// The HTTP status.
     pub status: u16,
     /// How long the provider asks to wait.

@@ -329,7 +329,10 @@ impl Protocol {
             }
         }
         if let Some(attempt) = committed.hand_off {
-            Self::hand_out(world, attempt);
+            // What was handed on before the pause of the same commit may go on, as if the pause had come a moment later.
+            if !matches!(messages, [_, Message::Wish(Wish::Pause)]) {
+                Self::hand_out(world, attempt);
+            }
             world.servers[server].call = Some(attempt);
         }
     }
@@ -485,7 +488,7 @@ impl Model for Protocol {
         if left.cancels > 0 {
             actions.push(Action::Want(Wish::Cancel));
         }
-        self.deliveries(world, actions);
+        Self::deliveries(world, actions);
     }
 
     fn next_state(&self, before: &World, action: Action) -> Option<World> {
@@ -615,7 +618,7 @@ impl Model for Protocol {
 
 impl Protocol {
     /// What may arrive next: single statements by themselves, items alone or two in one commit.
-    fn deliveries(&self, world: &World, actions: &mut Vec<Action>) {
+    fn deliveries(world: &World, actions: &mut Vec<Action>) {
         let left = world.left;
         let again: &[bool] = if left.twice > 0 { &[false, true] } else { &[false] };
         for message in &world.messages {

@@ -114,6 +114,7 @@ impl Tables {
     }
 
     /// `fate.sql`: how an attempt ended; `None` when nobody knows it.
+    #[expect(clippy::option_option, reason = "nobody knows it, or it has not ended")]
     pub fn fate(&self, attempt: Attempt) -> Option<Option<Outcome>> {
         self.tasks.contains_key(&attempt).then(|| self.results.get(&attempt).copied())
     }
