@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// Mutations of each target, and the most time for them.
+    /// Mutations of each target, unless `TENURE_TEST_CASES` says how many, and the most time for them.
     const MUTATIONS: usize = 4_000;
     const PATIENCE: Duration = Duration::from_secs(2);
     /// What parsers look for.
@@ -184,6 +184,7 @@ mod tests {
 
     #[test]
     fn no_parser_breaks_on_what_it_may_be_sent() {
+        let wanted = std::env::var("TENURE_TEST_CASES").ok().and_then(|n| n.parse().ok());
         for (name, parse) in TARGETS {
             let (corpus, regressions) = (files("corpus", name), files("regressions", name));
             assert!(!corpus.is_empty(), "fuzz/corpus/{name} has no seeds");
@@ -193,9 +194,9 @@ mod tests {
             }
             let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
             let until = Instant::now() + PATIENCE;
-            for _ in 0..MUTATIONS {
+            for _ in 0..wanted.unwrap_or(MUTATIONS) {
                 holds(name, parse, &mutated(&mut rng, &seeds));
-                if Instant::now() > until {
+                if wanted.is_none() && Instant::now() > until {
                     break;
                 }
             }
