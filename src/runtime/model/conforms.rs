@@ -57,7 +57,8 @@ impl Both {
     async fn new(db: Object, sql: Statements) -> Self {
         let name = "modelled".to_owned();
         db.batch_execute(
-            "truncate tenure.executions, tenure.tasks, tenure.queue, tenure.results, tenure.agent_versions, tenure.task_defs, tenure.workers cascade;
+            "set tenure.deciding = on;
+             truncate tenure.executions, tenure.tasks, tenure.queue, tenure.results, tenure.agent_versions, tenure.task_defs, tenure.workers cascade;
              insert into tenure.agent_versions (name, version, checksum, definition) values ('modelled', 1, '', '{}')",
         )
         .await
