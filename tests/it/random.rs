@@ -143,12 +143,10 @@ impl Run {
             return;
         }
         self.model = None;
-        match CALLS.get(self.turns.len()) {
-            Some(calls) => self.turns.push(vec![Call::new(); *calls]),
-            None => {
-                self.turns.push(vec![]);
-                self.status = "COMPLETED";
-            }
+        let calls = CALLS.get(self.turns.len()).copied();
+        self.turns.push(vec![Call::new(); calls.unwrap_or(0)]);
+        if calls.is_none() {
+            self.status = "COMPLETED";
         }
     }
 
@@ -292,12 +290,11 @@ impl<'a> World<'a> {
         }
         let id = self.server.start_with(&request).await;
         let counts = |run: &&Run| run.key == key && (run.is_live() || run.status == "COMPLETED");
-        match self.runs.iter().find(counts).filter(|_| key.is_some()) {
-            Some(known) => assert_eq!(id, known.id, "one key starts one run"),
-            None => {
-                assert!(self.runs.iter().all(|run| run.id != id), "a start without a known key is a new run");
-                self.runs.push(Run::new(id, key));
-            }
+        if let Some(known) = self.runs.iter().find(counts).filter(|_| key.is_some()) {
+            assert_eq!(id, known.id, "one key starts one run");
+        } else {
+            assert!(self.runs.iter().all(|run| run.id != id), "a start without a known key is a new run");
+            self.runs.push(Run::new(id, key));
         }
     }
 
@@ -317,7 +314,9 @@ impl<'a> World<'a> {
             .await;
             assert!(tasks.len() <= left, "{left} were asked for, and {} came", tasks.len());
             left -= tasks.len();
-            tasks.into_iter().for_each(|task| self.hand_out(task));
+            for task in tasks {
+                self.hand_out(task);
+            }
         }
     }
 
