@@ -19,6 +19,7 @@ use crate::engine::{Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store;
 use crate::store::commit::{Fate, Taken};
+use crate::store::queue::Why;
 
 /// Losses of attempts of which the same batch brings an outcome. They are left out: both would take the same row, and an
 /// outcome must not be answered as accepted while a loss is what was written. The next look finds what is lost all the same.
@@ -56,8 +57,9 @@ pub(super) fn settle(
         batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
         return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
     }
-    if let Work::Control { event, by, .. } = work {
-        let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
+    if let Work::Control { event, by, request, .. } = work {
+        let (event, by, request) = (event.clone(), by.clone(), request.clone());
+        let happened = Happened::Controlled { event, by, request };
         batch.decide(live, happened, around)?;
         return Ok(Done::Controlled);
     }
@@ -82,10 +84,10 @@ fn happened(work: &Work, taken: Taken) -> Happened {
         Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
         Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
         Work::Lost(expired) => {
-            let error = if expired.gone {
-                format!("server {} is gone", expired.worker)
-            } else {
-                format!("worker {} fell silent: its lease ended", expired.worker)
+            let error = match expired.why {
+                Why::Gone => format!("server {} is gone", expired.worker),
+                Why::Forgotten => format!("server {} was not told that it has it", expired.worker),
+                Why::Silent => format!("worker {} fell silent: its lease ended", expired.worker),
             };
             Happened::Lost { taken, error }
         }

@@ -172,8 +172,9 @@ impl Both {
                 queue::promote(&self.db, 100).await.unwrap();
             }
             8 => {
-                let gone = if some { -1.0 } else { 3600.0 };
-                let mut found: Vec<_> = queue::expired(&self.db, 100, gone)
+                let silent_secs = if some { -1.0 } else { 3600.0 };
+                let looker = queue::Looker { id: 0, performs: vec![], forgotten_secs: 3600.0, silent_secs };
+                let mut found: Vec<_> = queue::expired(&self.db, 100, &looker)
                     .await
                     .unwrap()
                     .into_iter()

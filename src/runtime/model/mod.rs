@@ -44,7 +44,7 @@ use crate::agent::Agent;
 use crate::engine::{self, Event, Failure, Status, Task};
 use crate::json::Json;
 use crate::llm;
-use crate::store::queue::Expired;
+use crate::store::queue::{Expired, Why};
 
 const MODEL_QUEUE_ID: i32 = 1;
 const TOO_LATE: Done = Done::Reported(Reported::TooLate);
@@ -249,7 +249,8 @@ impl Protocol {
                 attempt: id(attempt),
                 lease_until: until(stamp),
                 worker: String::new(),
-                gone: false,
+                heard: (0, until(0)),
+                why: Why::Silent,
             }),
             Message::Wish(wish) => {
                 let event = match wish {
@@ -258,7 +259,7 @@ impl Protocol {
                     Wish::Stop => Event::StopRequested,
                     Wish::Cancel => Event::Cancelled { reason: String::new() },
                 };
-                Work::Control { id: execution, event, by: String::new() }
+                Work::Control { id: execution, event, by: String::new(), request: String::new() }
             }
             Message::CallBack { .. } | Message::Extend { .. } | Message::GiveBack { .. } => {
                 unreachable!("no committer takes these")
