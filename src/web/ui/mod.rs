@@ -9,6 +9,8 @@ mod approvals;
 mod assets;
 mod execution;
 mod executions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kit;
 mod markdown;
 mod payload;
