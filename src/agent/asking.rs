@@ -123,7 +123,7 @@ mod tests {
             &json!({"group": "leads", "quorum": 2, "timeoutSeconds": 60, "onTimeout": "escalate", "escalateTo": "bosses"}),
             false,
         );
-        let expiry = Some((Duration::from_secs(60), Expiry::Escalate { to: "bosses".into() }));
+        let expiry = Some((Duration::from_mins(1), Expiry::Escalate { to: "bosses".into() }));
         assert_eq!(asking, Ok(Asking { group: Some("leads".into()), quorum: 2, expiry }));
         assert_eq!(Asking::parse(&json!({}), true), Ok(Asking::default()));
     }

@@ -179,6 +179,11 @@ pub(super) trait Surroundings {
 }
 
 impl Batch {
+    /// Whether it has nothing to do with questions to people.
+    pub fn asks_nobody(&self) -> bool {
+        self.asked.is_empty() && self.delivered.is_empty() && self.unanswered.is_empty()
+    }
+
     /// Decide about one thing that happened to `live`.
     ///
     /// # Errors

@@ -285,7 +285,8 @@ impl<'a> Transaction<'a> {
         let mut around = Around { shared: self.shared, queues: &queues, slots: HashMap::new() };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
-        let mut decided = self.decided(&lives).await?;
+        let is_decided = self.works().any(|(_, work)| matches!(work, Work::Decide { .. }));
+        let mut decided = if is_decided { Box::pin(self.decided(&lives)).await? } else { HashMap::new() };
         for (i, work) in self.works() {
             if answers[i].is_some() {
                 continue;
@@ -491,11 +492,7 @@ impl<'a> Transaction<'a> {
             sql.hold(db, &batch.hold),
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
-            async {
-                sql.approvals.insert(db, &batch.asked).await?;
-                sql.approvals.deliver(db, &batch.delivered).await?;
-                sql.approvals.withdraw(db, &batch.unanswered, at).await
-            },
+            async { if batch.asks_nobody() { Ok(()) } else { Box::pin(people(db, sql, batch, at)).await } },
         );
         // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
         results.and(events).and(messages).and(tasks).and(retries)?;
@@ -537,6 +534,18 @@ impl<'a> Transaction<'a> {
             self.after.lost.extend(result.taken.worker_id.filter(|_| result.outcome == "lost"));
         }
     }
+}
+
+/// What becomes of questions to people.
+async fn people(
+    db: &Client,
+    sql: &Statements,
+    batch: &Batch,
+    at: jiff::Timestamp,
+) -> Result<(), store::Error> {
+    sql.approvals.insert(db, &batch.asked).await?;
+    sql.approvals.deliver(db, &batch.delivered).await?;
+    sql.approvals.withdraw(db, &batch.unanswered, at).await
 }
 
 fn count(batch: &Batch) {

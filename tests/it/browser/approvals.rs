@@ -84,6 +84,10 @@ async fn a_denial_on_a_phone() {
     window.follow("button[value=deny]").await;
     assert!(window.text().await.contains("Whoever denies says why"), "{}", window.text().await);
     window.go(&format!("{}/approvals/{question}", server.base())).await;
+    // As a thumb does it: what is wanted stands in the middle, above the bars at the bottom.
+    window
+        .ask::<()>("document.querySelector('textarea[name=note]').scrollIntoView({ block: 'center' })", &[])
+        .await;
     window.click("textarea[name=note]").await;
     window.press("Photo 2 shows older damage").await;
     window.follow("button[value=deny]").await;

@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(edited(&[("json", "{")]), Err(422));
         assert_eq!(edited(&[("json", "{\"a\":1}"), ("v:amount", "5")]), Err(400));
         assert_eq!(edited(&[("json", "{\"a\": 1}")]), Ok(Some("{\"a\": 1}".into())));
-        assert_eq!(edited(&[("v:note", "x\u{0}")]).unwrap().unwrap().contains('\u{0}'), false);
+        assert!(!edited(&[("v:note", "x\u{0}")]).unwrap().unwrap().contains('\u{0}'));
     }
 
     #[test]
