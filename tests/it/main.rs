@@ -24,3 +24,4 @@ mod sql;
 mod ui;
 mod wire;
 mod worker;
+mod world;

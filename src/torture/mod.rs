@@ -1,0 +1,3 @@
+//! `tenure torture`: proves that nothing is lost, whatever dies.
+
+pub mod world;
