@@ -382,9 +382,12 @@ impl<'a> Transaction<'a> {
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
         );
+        // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
         results.and(events).and(messages).and(tasks).and(retries)?;
-        withdrawn.and(held).and(advanced)?;
-        let (released, not_leased) = (released?, queued?);
+        let not_leased = queued?;
+        withdrawn.and(held)?;
+        let released = released?;
+        advanced?;
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
         self.after.ready = released;
