@@ -31,7 +31,9 @@ pub(super) fn children(pid: i32) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|child| std::fs::read_to_string(format!("/proc/{child}/stat")).ok().and_then(parent) == Some(pid))
+        .filter(|child| {
+            std::fs::read_to_string(format!("/proc/{child}/stat")).ok().and_then(parent) == Some(pid)
+        })
         .collect()
 }
 

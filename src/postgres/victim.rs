@@ -214,7 +214,8 @@ impl Victim {
         command.args(["-c", &format!("port={}", home::PORT)]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         command.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
-        let child = command.spawn().map_err(Error::file("can't start", &self.binaries.program("postgres")))?;
+        let child =
+            command.spawn().map_err(Error::file("can't start", &self.binaries.program("postgres")))?;
         self.child = Some(child);
         self.pid().into_iter().for_each(guard::add);
         Ok(())

@@ -54,6 +54,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         if let Err(error) = pass.await {
             tracing::warn!(?error, "could not look at what time has brought; trying again");
+            if error.is_read_only() {
+                // Another Postgres may be the primary now: whoever connects anew finds it.
+                shared.pool.retain(|_, _| false);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_request_asks_for_the_end_of_its_connection() {
-        let (head, length) = rewrite("POST /a HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nContent-Length: 12\r\n");
+        let (head, length) =
+            rewrite("POST /a HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\nContent-Length: 12\r\n");
         assert_eq!(head, "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\nconnection: close\r\n\r\n");
         assert_eq!(length, 12);
     }
@@ -349,7 +350,8 @@ mod tests {
         let (address, count) = counting().await;
         let proxy = HttpProxy::to(vec![address]).await.unwrap();
         let ask = async || {
-            let sent = client().post(proxy.url()).body("hello").timeout(Duration::from_millis(700)).send().await;
+            let sent =
+                client().post(proxy.url()).body("hello").timeout(Duration::from_millis(700)).send().await;
             match sent {
                 Ok(answer) => answer.text().await,
                 Err(error) => Err(error),

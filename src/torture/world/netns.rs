@@ -56,9 +56,11 @@ impl Network {
         ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid]).await?;
         ip(&["addr", "add", &here, "dev", &link]).await?;
         ip(&["link", "set", &link, "up"]).await?;
-        for inside in
-            [&["addr", "add", &there, "dev", "eth0"][..], &["link", "set", "eth0", "up"], &["link", "set", "lo", "up"]]
-        {
+        for inside in [
+            &["addr", "add", &there, "dev", "eth0"][..],
+            &["link", "set", "eth0", "up"],
+            &["link", "set", "lo", "up"],
+        ] {
             let mut command = Command::from(network.command("ip"));
             done(command.args(inside)).await?;
         }
