@@ -24,19 +24,6 @@ pub(super) fn with_command_line(text: &str) -> Vec<i32> {
         .collect()
 }
 
-/// The processes that `pid` started.
-#[cfg(target_os = "linux")]
-pub(super) fn children(pid: i32) -> Vec<i32> {
-    let parent = |stat: String| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<i32>().ok();
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|child| {
-            std::fs::read_to_string(format!("/proc/{child}/stat")).ok().and_then(parent) == Some(pid)
-        })
-        .collect()
-}
-
 /// The command line of `pid`, or `None` when there is no such process or only its zombie.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn command_line(pid: i32) -> Option<String> {
@@ -47,14 +34,6 @@ pub(super) fn command_line(pid: i32) -> Option<String> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn with_command_line(text: &str) -> Vec<i32> {
     listed(&["-ax"]).into_iter().filter(|(_, line)| line.contains(text)).map(|(pid, _)| pid).collect()
-}
-
-/// The processes that `pid` started.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn children(pid: i32) -> Vec<i32> {
-    let output = std::process::Command::new("pgrep").args(["-P", &pid.to_string()]).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().filter_map(|line| line.trim().parse().ok()).collect()
 }
 
 /// The processes that `ps` selects, zombies left out.

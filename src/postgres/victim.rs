@@ -63,6 +63,8 @@ pub struct Room {
 #[derive(Debug)]
 pub struct Victim {
     place: PathBuf,
+    /// Marks its processes: each of their command lines contains it.
+    tag: String,
     account: Account,
     binaries: Binaries,
     room: Option<Room>,
@@ -127,7 +129,8 @@ impl Victim {
             account.create_private(directory)?;
         }
         guard::add_directory(&place);
-        Ok(Self { place, account, binaries, room: None, settings: Vec::new(), child: None })
+        let tag = format!("tenure-victim-{}", &uuid::Uuid::now_v7().simple().to_string()[16..]);
+        Ok(Self { place, tag, account, binaries, room: None, settings: Vec::new(), child: None })
     }
 
     /// One more setting, such as `synchronous_standby_names=*`, from the next start on.
@@ -211,7 +214,7 @@ impl Victim {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).stdout(log).stderr(same).current_dir("/");
         command.args(["-c", &format!("unix_socket_directories={}", self.socket_dir().display())]);
-        command.args(["-c", &format!("port={}", home::PORT)]);
+        command.args(["-c", &format!("port={}", home::PORT), "-c", &format!("cluster_name={}", self.tag)]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         command.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
         let child =
@@ -241,16 +244,19 @@ impl Victim {
     async fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        let children = process::children(pid);
         process::signal(pid, signal);
         if tokio::time::timeout(Duration::from_secs(20), child.wait()).await.is_err() {
             let _ = child.kill().await;
         }
         // They notice by themselves, and use the memory that a new one needs for itself.
         let began = Instant::now();
-        while children.iter().any(|&pid| process::command_line(pid).is_some()) {
+        loop {
+            let left = process::with_command_line(&self.tag);
+            if left.is_empty() {
+                break;
+            }
             if began.elapsed() > Duration::from_secs(3) {
-                children.iter().for_each(|&pid| process::signal(pid, Signal::KILL));
+                left.into_iter().for_each(|pid| process::signal(pid, Signal::KILL));
             }
             sleep(GLANCE).await;
         }
