@@ -13,9 +13,14 @@ use tokio_postgres::error::SqlState;
 pub use deadpool_postgres::{GenericClient, Pool};
 
 pub mod commit;
+pub mod invariants;
+pub mod judge;
 pub mod queue;
 pub mod schema;
 pub mod servers;
+mod statements;
+
+pub use statements::statements;
 
 /// Why a statement did not produce a value.
 #[derive(Debug, thiserror::Error)]

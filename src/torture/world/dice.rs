@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn the_same_seed_makes_the_same_choices() {
-        let rolls = |seed| (0..50).map(|_| 0).scan(Dice::new(seed), |dice, _| Some(dice.roll(6))).collect::<Vec<_>>();
+        let rolls =
+            |seed| (0..50).map(|_| 0).scan(Dice::new(seed), |dice, _| Some(dice.roll(6))).collect::<Vec<_>>();
         assert_eq!(rolls(7), rolls(7));
         assert_ne!(rolls(7), rolls(8));
         assert!((0..6).all(|side| rolls(7).contains(&side)));

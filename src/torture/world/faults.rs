@@ -47,7 +47,11 @@ impl Fault {
             780..794 => Self::KillBackend(who),
             794..800 => Self::KillPostgres,
             800..900 => Self::Http(who, dice.pick(&Harm::ALL)),
-            _ => Self::Wire(who, u32::try_from(dice.roll(30)).unwrap_or(0), dice.pick(Action::value_variants())),
+            _ => Self::Wire(
+                who,
+                u32::try_from(dice.roll(30)).unwrap_or(0),
+                dice.pick(Action::value_variants()),
+            ),
         }
     }
 
@@ -87,7 +91,9 @@ impl Fault {
                 let good = ended == Ok(true);
                 ground.supervise()?;
                 if !good {
-                    return Err(Error::Scenario("a server did not end in good order within 8 s of SIGTERM".into()));
+                    return Err(Error::Scenario(
+                        "a server did not end in good order within 8 s of SIGTERM".into(),
+                    ));
                 }
             }
             Self::KillWorker(who) => {
@@ -106,7 +112,9 @@ impl Fault {
             }
             Self::TerminateBackend(who) => return Ok(session(ground, who, true).await.is_some()),
             Self::KillBackend(who) => {
-                let Some(pid) = session(ground, who, false).await.and_then(Pid::from_raw) else { return Ok(false) };
+                let Some(pid) = session(ground, who, false).await.and_then(Pid::from_raw) else {
+                    return Ok(false);
+                };
                 return Ok(kill_process(pid, Signal::KILL).is_ok());
             }
             Self::KillPostgres => {

@@ -61,8 +61,6 @@ pub struct Ground {
     pub sink: Sink,
     /// Room for files.
     pub directory: PathBuf,
-    /// Servers that ended although nobody had killed them.
-    pub fell_over: u32,
 }
 
 /// What a ground is made of.
@@ -109,7 +107,7 @@ impl Ground {
             nodes.push(Node { server, wire, http });
         }
         let sink = Sink::at(&directory.join("effects"));
-        let mut ground = Self { postgres, nodes, hands: vec![], sink, directory, fell_over: 0 };
+        let mut ground = Self { postgres, nodes, hands: vec![], sink, directory };
         ground.ready().await?;
         let client = ground.client(0)?;
         let definition = json!({
@@ -222,7 +220,10 @@ impl Ground {
             }
             if began.elapsed() > READY {
                 let ends: Vec<_> = self.nodes.iter().map(|node| node.server.process.last_lines(8)).collect();
-                return Err(Error::Stuck(format!("{ready} servers are ready; logs end:\n{}", ends.join("\n--\n"))));
+                return Err(Error::Stuck(format!(
+                    "{ready} servers are ready; logs end:\n{}",
+                    ends.join("\n--\n")
+                )));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

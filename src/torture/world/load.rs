@@ -45,10 +45,12 @@ pub enum Shape {
     Followed,
     /// Started three times at once under one key.
     Repeated,
+    /// One call whose first attempt never comes back by itself; not one of [`ALL`](Self::ALL).
+    Hung,
 }
 
 impl Shape {
-    /// All of them.
+    /// All that end by themselves.
     pub const ALL: [Self; 9] = [
         Self::Plain,
         Self::Calls,
@@ -71,7 +73,10 @@ impl Shape {
             Self::Calls | Self::Signalled | Self::Followed => {
                 json!([slowly(vec![quick(), quick(), quick()]), slowly(vec![quick()]), answer])
             }
-            Self::Retried => json!([slowly(vec![call(json!({ "millis": 10, "fails": 2 })), quick()]), answer]),
+            Self::Hung => json!([{ "calls": [call(json!({ "hangs": true }))] }, { "text": "done" }]),
+            Self::Retried => {
+                json!([slowly(vec![call(json!({ "millis": 10, "fails": 2 })), quick()]), answer])
+            }
             Self::Refused => json!([slowly(vec![call(json!({ "millis": 10, "fatal": true }))]), answer]),
             Self::Paused | Self::Cancelled => {
                 let long = || call(json!({ "millis": 150 }));
@@ -90,8 +95,6 @@ pub struct History {
     pub wrong: Vec<String>,
     /// Answers of 503 and broken connections.
     pub failures: u32,
-    /// Runs that ended.
-    pub ended: usize,
 }
 
 /// Clients at work.
@@ -107,18 +110,23 @@ impl Load {
     /// # Errors
     ///
     /// Scripts can't be written.
-    pub fn start(clients: Vec<Careful>, shapes: &[Shape], directory: &Path, seed: u64) -> Result<Self, Error> {
+    pub fn start(
+        clients: Vec<Careful>,
+        shapes: &[Shape],
+        directory: &Path,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let agents: Arc<Vec<_>> = Arc::new(
-            shapes.iter().map(|shape| Ok((*shape, agent(*shape, directory)?))).collect::<Result<_, Error>>()?,
+            shapes
+                .iter()
+                .map(|shape| Ok((*shape, agent(*shape, directory)?)))
+                .collect::<Result<_, Error>>()?,
         );
         let (stop, history) = (CancellationToken::new(), Arc::new(Mutex::new(History::default())));
         let mut set = JoinSet::new();
         for (number, http) in clients.into_iter().enumerate() {
-            let mut client = Client {
-                http,
-                dice: Dice::fork(seed, number as u64 + 1),
-                history: history.clone(),
-            };
+            let mut client =
+                Client { http, dice: Dice::fork(seed, number as u64 + 1), history: history.clone() };
             let (agents, stop) = (agents.clone(), stop.clone());
             set.spawn(async move {
                 while !stop.is_cancelled() {
@@ -150,7 +158,7 @@ impl Load {
 }
 
 /// An agent whose model plays the shape's turns.
-fn agent(shape: Shape, directory: &Path) -> Result<Value, Error> {
+pub(super) fn agent(shape: Shape, directory: &Path) -> Result<Value, Error> {
     let name = format!("storm_{shape:?}").to_lowercase();
     let file = directory.join(format!("{name}.json"));
     std::fs::write(&file, shape.turns().to_string())?;
@@ -221,7 +229,13 @@ impl Client {
     }
 
     /// Ask for something; false when the run had ended before.
-    async fn tell(&self, method: &str, id: ExecutionId, what: &str, body: Option<&Value>) -> Result<bool, Error> {
+    async fn tell(
+        &self,
+        method: &str,
+        id: ExecutionId,
+        what: &str,
+        body: Option<&Value>,
+    ) -> Result<bool, Error> {
         let told = self.http.ask(method, &format!("/api/agent/{id}/{what}"), body).await?;
         match told.status {
             409 => Ok(false),
@@ -243,11 +257,17 @@ impl Client {
                 if told.body["status"] == "COMPLETED" && result != "done" {
                     return Err(Error::Scenario(format!("execution {id} completed with {result}")));
                 }
-                self.history().ended += 1;
                 return Ok(());
             }
+            if told.body["status"] == "PAUSED" {
+                // A pause whose answer was lost may arrive after the word to go on.
+                self.tell("PUT", id, "resume", None).await?;
+            }
             if began.elapsed() > PATIENCE {
-                return Err(Error::Stuck(format!("execution {id} is still {} after {PATIENCE:?}", told.body)));
+                return Err(Error::Stuck(format!(
+                    "execution {id} is still {} after {PATIENCE:?}",
+                    told.body
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -283,13 +303,15 @@ impl Client {
         let Ok(answer) = request.send().await else { return false };
         let (mut bytes, mut text) = (answer.bytes_stream(), String::new());
         loop {
-            let Ok(Some(Ok(piece))) = tokio::time::timeout(Duration::from_secs(20), bytes.next()).await else {
+            let Ok(Some(Ok(piece))) = tokio::time::timeout(Duration::from_secs(20), bytes.next()).await
+            else {
                 return false;
             };
             text.push_str(&String::from_utf8_lossy(&piece));
             while let Some((block, rest)) = text.split_once("\n\n") {
                 let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-                if let (Some(number), Some(kind)) = (line("id:").and_then(|n| n.parse().ok()), line("event:")) {
+                if let (Some(number), Some(kind)) = (line("id:").and_then(|n| n.parse().ok()), line("event:"))
+                {
                     seen.push((number, kind.to_owned()));
                 }
                 text = rest.to_owned();

@@ -23,6 +23,10 @@ use super::ground::{Ground, Size};
 use super::load::{History, Load, Shape};
 use crate::store::judge;
 
+/// What happens in the random one.
+pub const ABOUT: &str =
+    "three servers, four workers and Postgres in the storm: a fault each eighth of a second";
+
 /// Faults of a round.
 const ROUND: usize = 100;
 /// Clients.
@@ -71,22 +75,18 @@ pub async fn random(
     tell: Tell,
 ) -> Result<(Section, Vec<Violation>), Error> {
     let mut ground = Ground::set(pg_bin, Size { servers: 3, workers: 4, room: None }).await?;
-    let storm = Storm {
-        name: "storm",
-        about: "three servers, four workers and Postgres in the storm: a fault each eighth of a second",
-        shapes: &Shape::ALL,
-        seed,
-        tell,
-    };
+    let storm = Storm { name: "storm", about: ABOUT, shapes: &Shape::ALL, seed, tell };
     let mut section = Section::of(storm.name, "", 0);
     let (mut violations, mut sum) = (vec![], Sum::default());
     let mut dice = Dice::new(seed);
     let mut progress = Progress::new(storm.tell.clone(), points);
-    while section.points() - section.unreached() < points && violations.len() < ENOUGH && Instant::now() < until {
+    while section.points() - section.unreached() < points
+        && violations.len() < ENOUGH
+        && Instant::now() < until
+    {
         let left = points - (section.points() - section.unreached());
-        let faults: Vec<_> = (0..ROUND.min(left))
-            .map(|_| (dice.millis(PAUSE.0, PAUSE.1), Fault::draw(&mut dice)))
-            .collect();
+        let faults: Vec<_> =
+            (0..ROUND.min(left)).map(|_| (dice.millis(PAUSE.0, PAUSE.1), Fault::draw(&mut dice))).collect();
         let wrong = storm.round(&mut ground, &faults, &mut section, &mut sum, &mut progress).await?;
         if !wrong.is_empty() {
             violations.push(storm.violation(&sum, wrong, &format!("--random {points} --seed {seed}")));
@@ -262,7 +262,10 @@ async fn judged(ground: &Ground, history: &History) -> Result<Vec<String>, Error
         }
         if began.elapsed() > SETTLE {
             for (id, standing) in live {
-                wrong.push(format!("execution {id} is {} and does not move: {}", standing.status, standing.waits));
+                wrong.push(format!(
+                    "execution {id} is {} and does not move: {}",
+                    standing.status, standing.waits
+                ));
             }
             break standings;
         }
