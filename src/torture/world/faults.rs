@@ -85,6 +85,7 @@ impl Fault {
             }
             Self::DrainServer(who) => {
                 let at = who % ground.nodes.len();
+                ground.ready().await?;
                 let process = &mut ground.nodes[at].server.process;
                 process.signal(Signal::TERM);
                 let ended = tokio::time::timeout(Duration::from_secs(8), process.ended()).await;

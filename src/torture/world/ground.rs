@@ -244,10 +244,15 @@ impl Drop for Ground {
     fn drop(&mut self) {
         self.hands.clear();
         self.nodes.clear();
-        if std::env::var_os("TENURE_TORTURE_KEEP").is_none() {
+        if !is_kept() {
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }
+}
+
+/// Whether logs and other files stay, for whoever looks for a cause.
+fn is_kept() -> bool {
+    std::env::var_os("TENURE_TORTURE_KEEP").is_some()
 }
 
 /// A directory that Postgres's account can reach, and that goes with this process.
@@ -257,7 +262,9 @@ pub(super) fn fresh_directory() -> Result<PathBuf, Error> {
     std::fs::create_dir_all(&directory)?;
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))?;
-    guard::add_directory(&directory);
+    if !is_kept() {
+        guard::add_directory(&directory);
+    }
     Ok(directory)
 }
 
