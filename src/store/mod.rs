@@ -71,6 +71,7 @@ impl From<tokio_postgres::Error> for Error {
                     SqlState::CANNOT_CONNECT_NOW,
                     SqlState::TOO_MANY_CONNECTIONS,
                     SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                    SqlState::IN_FAILED_SQL_TRANSACTION,
                     SqlState::READ_ONLY_SQL_TRANSACTION,
                     SqlState::DISK_FULL,
                     SqlState::OUT_OF_MEMORY,

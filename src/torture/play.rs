@@ -68,12 +68,23 @@ impl<'a> Play<'a> {
     }
 
     /// From here on statements are counted, and the armed one is waited for.
-    pub fn open(&mut self) {
+    pub async fn open(&mut self) {
+        self.quiet().await;
         self.lane.proxy.count(false, self.armed.take());
     }
 
+    /// Wait until nothing of what went before is on its way any more.
+    async fn quiet(&self) {
+        self.lane.proxy.count(false, None);
+        let began = Instant::now();
+        while self.lane.proxy.quiet_for() < QUIET && began.elapsed() < Duration::from_secs(2) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// The same for what the clock does: the victim's alone, so the other server is stopped until it happens.
-    pub fn open_clock(&mut self) {
+    pub async fn open_clock(&mut self) {
+        self.quiet().await;
         self.lane.other.process.signal(Signal::STOP);
         self.lane.proxy.count(true, self.armed.take());
         let mut fired = self.lane.proxy.subscribe();

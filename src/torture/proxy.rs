@@ -152,6 +152,7 @@ struct State {
     clock: bool,
     counts: HashMap<Arc<str>, u32>,
     seen: Vec<Statement>,
+    /// When the last statement that counts was sent, or counting began.
     newest: Option<Instant>,
     armed: Option<(Statement, Action)>,
     /// Statements until something happens at one, whichever it is.
@@ -248,7 +249,8 @@ impl Proxy {
 
     /// Count from 1 from here on, with the clock's statements or without, and let `armed` happen once.
     pub fn count(&self, clock: bool, armed: Option<(Statement, Action)>) {
-        *self.shared.state() = State { counting: true, clock, armed, ..State::default() };
+        *self.shared.state() =
+            State { counting: true, clock, armed, newest: Some(Instant::now()), ..State::default() };
         self.shared.fired.send_replace(None);
     }
 
@@ -411,9 +413,9 @@ async fn forward(
         }
         Some(Action::KillAfter) => send(Answer::Lost(End::Kill), &group.bytes),
         Some(Action::DropAfter) => send(Answer::Lost(End::Close), &group.bytes),
-        Some(Action::Serialization) => send(Answer::Pass, &raise("40001")),
-        Some(Action::Deadlock) => send(Answer::Pass, &raise("40P01")),
-        Some(Action::ReadOnly) => send(Answer::Pass, &raise("25006")),
+        Some(Action::Serialization) => send(Answer::Pass, &raise("40001", &group)),
+        Some(Action::Deadlock) => send(Answer::Pass, &raise("40P01", &group)),
+        Some(Action::ReadOnly) => send(Answer::Pass, &raise("25006", &group)),
         Some(Action::TooMany) => {
             send(Answer::Instead(farewell("53300", "sorry, too many clients already")), &goodbye());
         }
@@ -437,9 +439,11 @@ async fn forward(
     Ok(true)
 }
 
-/// Postgres itself fails with this code, whatever state the transaction is in.
-fn raise(code: &str) -> Vec<u8> {
-    query(&format!("do $$ begin raise exception 'injected' using errcode = '{code}'; end $$"))
+/// Postgres itself fails with this code. A transaction is aborted by it; after a commit that failed there is none.
+fn raise(code: &str, group: &Group) -> Vec<u8> {
+    let ends = |name: &str| ["commit", "rollback"].iter().any(|end| name.to_lowercase().starts_with(end));
+    let end = if group.executes.as_deref().is_some_and(ends) { "rollback; " } else { "" };
+    query(&format!("{end}do $$ begin raise exception 'injected' using errcode = '{code}'; end $$"))
 }
 
 /// Postgres ends the session.

@@ -55,7 +55,7 @@ scenarios! {
 
 async fn start(play: &mut Play<'_>) -> Result<(), Error> {
     let agent = play.walker()?;
-    play.open();
+    play.open().await;
     let run = play.start(&agent, "completed").await?;
     play.until_ready(run, STEP).await?;
     play.shut().await;
@@ -64,7 +64,7 @@ async fn start(play: &mut Play<'_>) -> Result<(), Error> {
 
 async fn claim(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
-    play.open();
+    play.open().await;
     let task = play.take(STEP).await?;
     play.shut().await;
     play.complete(task).await?;
@@ -76,7 +76,7 @@ async fn complete(play: &mut Play<'_>) -> Result<(), Error> {
     let run = play.start(&agent, "completed").await?;
     play.until_ready(run, STEP).await?;
     let task = play.take(STEP).await?;
-    play.open();
+    play.open().await;
     play.complete(task).await?;
     while play.run(run).await?.turn < 2 {
         // The second call was not handed on with the first one's answer.
@@ -92,7 +92,7 @@ async fn fail(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
     let task = play.take(STEP).await?;
     play.perform(&task)?;
-    play.open();
+    play.open().await;
     play.report(&task, "FAILED", "/api/tasks").await?;
     play.until_ready(run, STEP).await?;
     play.shut().await;
@@ -105,7 +105,7 @@ async fn extend(play: &mut Play<'_>) -> Result<(), Error> {
     let (execution, id) = (&task["workflowInstanceId"], &task["taskId"]);
     let extend = json!({ "workflowInstanceId": execution, "taskId": id, "status": "IN_PROGRESS", "extendLease": true });
     let hand_back = json!({ "workflowInstanceId": execution, "taskId": id, "status": "IN_PROGRESS", "callbackAfterSeconds": 0 });
-    play.open();
+    play.open().await;
     for word in [&extend, &extend, &hand_back] {
         play.done("POST", "/api/tasks", Some(word)).await?;
     }
@@ -120,7 +120,7 @@ async fn cancel(play: &mut Play<'_>) -> Result<(), Error> {
     play.until_ready(run, STEP).await?;
     let task = play.take(STEP).await?;
     play.perform(&task)?;
-    play.open();
+    play.open().await;
     play.done("DELETE", &format!("/api/agent/{run}/cancel?reason=enough"), None).await?;
     play.until(run, "has ended", Run::has_ended).await?;
     play.shut().await;
@@ -131,7 +131,7 @@ async fn cancel(play: &mut Play<'_>) -> Result<(), Error> {
 
 async fn pause(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
-    play.open();
+    play.open().await;
     play.done("PUT", &format!("/api/agent/{run}/pause"), None).await?;
     let paused = play.run(run).await?;
     if paused.status != "paused" || !paused.ready.is_empty() {
@@ -145,7 +145,7 @@ async fn pause(play: &mut Play<'_>) -> Result<(), Error> {
 
 async fn signal(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
-    play.open();
+    play.open().await;
     let told =
         play.done("POST", &format!("/api/agent/{run}/signal"), Some(&json!({ "message": "Hurry." }))).await?;
     let heard = play.run(run).await?.many("signalled");
@@ -166,7 +166,7 @@ async fn retry(play: &mut Play<'_>) -> Result<(), Error> {
     play.until_ready(run, SLOW).await?;
     let task = play.take(SLOW).await?;
     play.perform(&task)?;
-    play.open_clock();
+    play.open_clock().await;
     play.report(&task, "FAILED", "/api/tasks").await?;
     play.until_ready(run, SLOW).await?;
     play.shut().await;
@@ -177,7 +177,7 @@ async fn timer(play: &mut Play<'_>) -> Result<(), Error> {
     let agent = play.walker()?;
     let run = play.start_with(&agent, "timed_out", &json!({ "timeoutSeconds": 1 })).await?;
     play.until_ready(run, STEP).await?;
-    play.open_clock();
+    play.open_clock().await;
     play.until(run, "has ended", Run::has_ended).await?;
     play.shut().await;
     play.finish(run).await
@@ -187,7 +187,7 @@ async fn lost(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
     let task = play.take(STEP).await?;
     play.perform(&task)?;
-    play.open_clock();
+    play.open_clock().await;
     play.until(run, "has lost its worker", |r| r.many("attempt_lost") > 0).await?;
     play.shut().await;
     play.finish(run).await
@@ -198,7 +198,7 @@ async fn stream(play: &mut Play<'_>) -> Result<(), Error> {
     let run = play.start(&agent, "completed").await?;
     play.until_ready(run, STEP).await?;
     let task = play.take(STEP).await?;
-    play.open();
+    play.open().await;
     let bases = [play.lane.client.victim().to_owned(), play.lane.client.other_base().to_owned()];
     let reader = tokio::spawn(follow(play.lane.client.http().clone(), bases, run));
     // The stream is open before anything happens.
@@ -261,7 +261,7 @@ async fn deploy(play: &mut Play<'_>) -> Result<(), Error> {
     one["name"] = name.clone().into();
     let mut two = one.clone();
     two["instructions"] = "Do it better.".into();
-    play.open();
+    play.open().await;
     for definition in [&one, &two] {
         play.done("POST", "/api/agent/deploy", Some(&json!({ "agentConfig": definition }))).await?;
     }
@@ -277,7 +277,7 @@ async fn deploy(play: &mut Play<'_>) -> Result<(), Error> {
 
 async fn read(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
-    play.open();
+    play.open().await;
     for path in [
         format!("/api/agent/{run}/status"),
         format!("/api/agent/executions/{run}/full"),
@@ -311,7 +311,7 @@ async fn migrate(play: &mut Play<'_>) -> Result<(), Error> {
     let url = format!("postgres://{user}@127.0.0.1:{}/{name}?sslmode=disable", play.lane.proxy.port());
     let log = play.lane.directory.join("migrate.log");
     let began = Instant::now();
-    play.open();
+    play.open().await;
     loop {
         let command = tenure(&["db", "migrate", "--database-url", &url])?;
         let mut process = Process::start(command, &log)?;
