@@ -269,7 +269,7 @@ fn split_encryption(url: &str) -> Result<(String, Wanted), Error> {
             Some(("sslrootcert", file)) => wanted.authorities = Some(PathBuf::from(unescape(file))),
             // libpq takes several hosts in one setting, the driver one in each.
             Some(("host", hosts)) if is_url => {
-                kept.extend(hosts.split(',').map(|host| format!("host={host}")))
+                kept.extend(hosts.split(',').map(|host| format!("host={host}")));
             }
             _ => kept.push(setting.to_owned()),
         }

@@ -26,7 +26,6 @@ for tries in 1 2 3 4 5 6 7 8 9 10; do
 done
 "#;
 
-#[expect(clippy::zombie_processes, reason = "the guard outlives this process")]
 fn tell(sign: char, what: &dyn std::fmt::Display) {
     static INPUT: OnceLock<Option<Mutex<ChildStdin>>> = OnceLock::new();
     let start = || {

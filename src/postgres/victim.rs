@@ -35,7 +35,7 @@ use super::{
 /// How often a waiting loop looks again.
 const GLANCE: Duration = Duration::from_millis(2);
 /// How long crash recovery may take.
-const LONGEST_RECOVERY: Duration = Duration::from_secs(60);
+const LONGEST_RECOVERY: Duration = Duration::from_mins(1);
 /// Full durability, whatever the defaults may be one day.
 const SETTINGS: [&str; 12] = [
     "fsync=on",
@@ -256,7 +256,9 @@ impl Victim {
                 break;
             }
             if began.elapsed() > Duration::from_secs(3) {
-                left.into_iter().for_each(|pid| process::signal(pid, Signal::KILL));
+                for pid in left {
+                    process::signal(pid, Signal::KILL);
+                }
             }
             sleep(GLANCE).await;
         }
@@ -309,7 +311,7 @@ impl Victim {
             return Err(error(std::io::Error::other("it has no room of its own")));
         }
         let mut file = std::fs::File::create(&path).map_err(error)?;
-        while file.write_all(&[0; 65536]).is_ok() {}
+        while file.write_all(&[0; 8192]).is_ok() {}
         while file.write_all(&[0; 512]).is_ok() {}
         Ok(())
     }

@@ -420,7 +420,9 @@ async fn serve_once(
         let started: Vec<_> = leases.iter().map(|l| (l.queue_id, l.waited)).collect();
         // Who hung up in between gets nothing: its work is ready again at once.
         if ask.reply.send(Offer { leases, back: back.clone() }).is_ok() {
-            started.into_iter().for_each(|(queue, waited)| stats.started(queue, waited));
+            for (queue, waited) in started {
+                stats.started(queue, waited);
+            }
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 //!
 //! Whatever ends is started again at once, as an operating system's supervisor would.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -260,7 +261,6 @@ pub(super) fn fresh_directory() -> Result<PathBuf, Error> {
     let id = uuid::Uuid::now_v7().simple().to_string();
     let directory = std::env::temp_dir().join(format!("tenure-torture-{}", &id[20..]));
     std::fs::create_dir_all(&directory)?;
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))?;
     if !is_kept() {
         guard::add_directory(&directory);

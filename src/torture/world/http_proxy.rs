@@ -216,7 +216,7 @@ async fn carry(mut client: TcpStream, way: Arc<Way>) {
         tokio::spawn(async move {
             let mut answer = vec![];
             let read = twin.read_to_end(&mut answer);
-            let _ = tokio::time::timeout(Duration::from_secs(60), read).await;
+            let _ = tokio::time::timeout(Duration::from_mins(1), read).await;
         });
     }
     match harm {

@@ -167,6 +167,6 @@ pub async fn failover(pg_bin: Option<&std::path::Path>, times: usize, seed: u64,
         ground.ready().await?;
         section.add("kill the primary, promote the standby", true, false, Some(lost.elapsed()));
     }
-    pass(&mut ground, Duration::from_millis(1000)).await?;
+    pass(&mut ground, Duration::from_secs(1)).await?;
     storm.judged(&mut ground, load, section, storm.about).await
 }

@@ -193,7 +193,7 @@ async fn run_after_run(
         let told = client.ask("POST", "/api/agent/start", Some(&request)).await?;
         let path = format!("/api/agent/{}/status", told.body["executionId"].as_str().unwrap_or_default());
         while client.ask("GET", &path, None).await?.body["isComplete"] != true {
-            if began.elapsed() > Duration::from_secs(60) {
+            if began.elapsed() > Duration::from_mins(1) {
                 return Err(Error::Stuck(format!("{path} has not ended after 60 s")));
             }
             tokio::time::sleep(Duration::from_millis(30)).await;
