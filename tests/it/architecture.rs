@@ -170,7 +170,6 @@ fn the_engine_and_the_agent_are_pure() {
 fn only_the_store_speaks_sql() {
     /// Statements about sessions and servers; none of them reads or writes a table of ours.
     const EXCEPT: &[(&str, &str)] = &[
-        ("src/web/health.rs", "\"select 1\""),
         ("src/runtime/wake.rs", "select pg_advisory_lock("),
         ("src/runtime/wake.rs", "select pg_notify("),
         ("src/torture/proxy.rs", "select pg_terminate_backend("),

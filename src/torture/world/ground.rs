@@ -245,15 +245,8 @@ impl Drop for Ground {
     fn drop(&mut self) {
         self.hands.clear();
         self.nodes.clear();
-        if !is_kept() {
-            let _ = std::fs::remove_dir_all(&self.directory);
-        }
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-/// Whether logs and other files stay, for whoever looks for a cause.
-fn is_kept() -> bool {
-    std::env::var_os("TENURE_TORTURE_KEEP").is_some()
 }
 
 /// A directory that Postgres's account can reach, and that goes with this process.
@@ -262,9 +255,7 @@ pub(super) fn fresh_directory() -> Result<PathBuf, Error> {
     let directory = std::env::temp_dir().join(format!("tenure-torture-{}", &id[20..]));
     std::fs::create_dir_all(&directory)?;
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))?;
-    if !is_kept() {
-        guard::add_directory(&directory);
-    }
+    guard::add_directory(&directory);
     Ok(directory)
 }
 
