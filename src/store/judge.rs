@@ -203,8 +203,7 @@ pub async fn end_session(db: &Client, process: i32) -> Result<(), Error> {
 ///
 /// [`Error`]
 pub async fn wait_for_standby(db: &Client, name: &str) -> Result<(), Error> {
-    db.batch_execute(&include_str!("../../sql/torture/wait_for_standby.sql").replace("standby_name", name))
-        .await?;
+    db.batch_execute(&include_str!("../../sql/torture/wait_for_standby.sql").replace(":name", name)).await?;
     db.batch_execute(include_str!("../../sql/torture/reload.sql")).await?;
     while db.query_opt(include_str!("../../sql/torture/standby_in_step.sql"), &[&name]).await?.is_none() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
