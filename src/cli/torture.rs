@@ -33,9 +33,9 @@ pub struct Torture {
     /// Print the scenarios with their numbered statements, and play nothing
     #[arg(long)]
     list: bool,
-    /// Play one scenario only
-    #[arg(long, value_name = "NAME")]
-    scenario: Option<String>,
+    /// Play these scenarios only
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    scenario: Vec<String>,
     /// Play one statement of the scenario only: its number, or its name as in queue/take#2
     #[arg(long, value_name = "N", requires = "scenario")]
     point: Option<Place>,
@@ -54,6 +54,9 @@ pub struct Torture {
     /// Where the certificate goes
     #[arg(long, value_name = "DIR", default_value = "target/torture")]
     report: PathBuf,
+    /// Add to the certificate that is there, of an earlier part
+    #[arg(long)]
+    add: bool,
     /// Also copy the certificate's text to this file
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "docs/certificate.md")]
     keep: Option<PathBuf>,
@@ -71,7 +74,7 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     let began = (Instant::now(), jiff::Timestamp::now());
     let stage = Stage::set(&postgres::Options::default()).await.map_err(failure)?;
     let options = torture::Options {
-        scenario: torture.scenario.clone(),
+        scenarios: torture.scenario.clone(),
         point: torture.point.clone(),
         action: torture.action,
         quick: torture.quick,
@@ -83,14 +86,16 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     if torture.list {
         return list(&stage, &options, out).await;
     }
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        torture.scenario.iter().cloned().partition(|name| !is_of_world(name));
     let (mut sections, mut violations) = (vec![], vec![]);
-    let is_of_world = |name: &String| world::names().any(|(known, _)| known == name);
-    if !torture.scenario.as_ref().is_some_and(is_of_world) {
+    if theirs.is_empty() || !ours.is_empty() {
+        let options = torture::Options { scenarios: ours.clone(), ..options.clone() };
         (sections, violations) = torture::exhaust(&stage, &options).await.map_err(failure)?;
     }
-    if torture.scenario.as_ref().is_none_or(is_of_world) && torture.action.is_none() {
+    if (ours.is_empty() || !theirs.is_empty()) && torture.action.is_none() {
         let world = world::Options {
-            only: torture.scenario.clone(),
+            only: theirs,
             random: torture.random,
             quick: torture.quick,
             seed: torture.seed,
@@ -111,7 +116,10 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
         began: began.1.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         took_secs: began.0.elapsed().as_secs(),
     };
-    let certificate = Certificate { about, sections, violations };
+    let mut certificate = Certificate { about, sections, violations };
+    if torture.add {
+        certificate.add_to(&torture.report).map_err(failure)?;
+    }
     certificate.write(&torture.report).map_err(failure)?;
     if let Some(file) = &torture.keep {
         let text = torture.report.join("certificate.md");
@@ -120,6 +128,10 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     }
     show(&certificate, &torture.report, out);
     Ok(if certificate.violations.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+fn is_of_world(name: &str) -> bool {
+    world::names().any(|(known, _)| known == name)
 }
 
 async fn list(stage: &Stage, options: &torture::Options, out: Terminal) -> Result<Exit, Failure> {

@@ -29,7 +29,7 @@ use recovery::Samples;
 #[derive(Clone)]
 pub struct Options {
     /// Only this one of [`names`].
-    pub only: Option<String>,
+    pub only: Vec<String>,
     /// Random faults.
     pub random: usize,
     /// A little of everything.
@@ -56,7 +56,7 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub async fn play(options: &Options) -> Result<(Vec<Section>, Vec<Violation>), Error> {
     let Options { seed, quick, tell, .. } = options;
     let (seed, quick, pg_bin) = (*seed, *quick, options.pg_bin.as_deref());
-    let wanted = |name: &str| options.only.as_ref().is_none_or(|only| only == name);
+    let wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
     let many = |few: usize, all: usize| if quick { few } else { all };
     let (mut sections, mut violations) = (vec![], vec![]);
     let mut note = |name: &str, found: Result<(Section, Vec<Violation>), Error>| match found {
