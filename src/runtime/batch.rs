@@ -18,7 +18,7 @@ use crate::id::{AttemptId, ExecutionId};
 use crate::json::{Json, readable, storable_text};
 use crate::llm;
 use crate::store::commit::{
-    Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken,
+    Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken, Tokens,
 };
 
 /// A locked execution while items are decided one after the other.
@@ -276,14 +276,13 @@ impl Batch {
         if let Some(condensed) = outcome.condensed {
             self.event(live, "condensed", Some(taken.attempt), Some(condensed));
         }
-        let (prompt, completion) = (reply.usage.prompt, reply.usage.completion);
+        let tokens = Some(tokens(&reply.usage));
         let text = reply.calls.is_empty().then(|| reply.text.clone());
         live.replies.insert(taken.task.turn(), (text, reply.finish.as_str()));
         let data = json!({ "turn": taken.task.turn(), "finish": reply.finish, "calls": reply.calls.len() });
         let cause =
             Cause { kind: "model_replied", attempt: Some(taken.attempt), data: Some(Json::of(&data)) };
         self.apply(live, &Event::Replied(decisive(&reply)), &cause, around)?;
-        let tokens = Some((signed(prompt), signed(completion)));
         let output = Json::of(&stored(reply));
         self.result(live, taken, "completed", Some(output), None, None, tokens);
         Ok(())
@@ -524,7 +523,7 @@ impl Batch {
         output: Option<Json>,
         error: Option<String>,
         worker: Option<String>,
-        tokens: Option<(i64, i64)>,
+        tokens: Option<Tokens>,
     ) {
         self.results.push(NewResult { taken, outcome, output, error, worker, at: live.at, tokens });
     }
@@ -597,6 +596,14 @@ fn policy(taken: &Taken) -> Policy {
         _ => (Backoff::Fixed, secs(*delay)),
     };
     Policy { retries: u32::try_from(*retries).unwrap_or(0), delay, backoff, cap: Policy::TOOL.cap }
+}
+
+fn tokens(usage: &llm::Usage) -> Tokens {
+    Tokens {
+        prompt: signed(usage.prompt),
+        completion: signed(usage.completion),
+        cached: usage.cached.filter(|n| *n > 0).map(signed),
+    }
 }
 
 fn signed(n: u64) -> i64 {

@@ -26,7 +26,7 @@ use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
 use crate::agent::Agent;
 use crate::engine::{Event, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
-use crate::store::commit::{Fate, NewExecution, Statements, Taken};
+use crate::store::commit::{Fate, NewExecution, Statements, Taken, Tokens};
 use crate::store::{self, queue::Expired};
 
 /// Most items in one commit.
@@ -417,6 +417,11 @@ impl<'a> Transaction<'a> {
     /// What is durable now, for monitoring.
     fn count(&mut self, batch: &Batch) {
         count(batch);
+        for result in &batch.results {
+            if let Some(tokens) = result.tokens {
+                self.shared.spend.used(&result.taken.name, tokens);
+            }
+        }
         for result in batch.results.iter().filter(|r| r.outcome != "completed") {
             self.shared.stats.failed(result.taken.queue);
             self.after.lost.extend(result.taken.worker_id.filter(|_| result.outcome == "lost"));
@@ -429,13 +434,16 @@ fn count(batch: &Batch) {
         let kind = result.taken.task.kind();
         metrics::counter!("tenure_attempts_ended_total", "kind" => kind, "outcome" => result.outcome)
             .increment(1);
-        if let Some((prompt, completion)) = result.tokens {
+        if let Some(Tokens { prompt, completion, cached }) = result.tokens {
             let tokens = |kind: &'static str, n: i64| {
                 let n = u64::try_from(n).unwrap_or(0);
                 metrics::counter!("tenure_tokens_total", "model" => result.taken.name.clone(), "type" => kind).increment(n);
             };
             tokens("prompt", prompt);
             tokens("completion", completion);
+            if let Some(cached) = cached {
+                tokens("cached", cached);
+            }
         }
     }
     for ended in batch.advanced.iter().filter(|a| a.ended) {

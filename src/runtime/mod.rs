@@ -10,6 +10,7 @@ mod clock;
 mod commit;
 mod queues;
 mod reply;
+mod spend;
 mod stats;
 mod wake;
 
@@ -188,6 +189,7 @@ struct Shared {
     committers: Vec<mpsc::Sender<Item>>,
     claims: Arc<claims::Claims>,
     stats: Arc<stats::Stats>,
+    spend: spend::Spend,
     agents: agents::Agents,
     watched: wake::Watched,
     echo: wake::Echo,
@@ -315,6 +317,7 @@ impl Runtime {
             committers,
             claims,
             stats,
+            spend: spend::Spend::default(),
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
             echo: wake::Echo::default(),
@@ -335,6 +338,7 @@ impl Runtime {
         }
         tokio::spawn(clock::run(shared.clone()));
         tokio::spawn(stats::run(shared.clone()));
+        tokio::spawn(spend::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));
         tokio::spawn(wake::hear(shared.clone(), config));
         // From its first request on, others must notice at once when this server dies. Behind a pooler they never do.

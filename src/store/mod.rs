@@ -5,6 +5,7 @@
 pub mod agents;
 pub mod inbox;
 pub mod logs;
+pub mod prices;
 pub mod read;
 pub mod task_defs;
 

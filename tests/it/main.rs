@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod captures;
 mod cli;
+mod costs;
 mod crash;
 mod demo;
 mod docs;

@@ -1,5 +1,6 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod prices;
 mod queues;
 
 use actix_web::HttpResponse;
@@ -17,6 +18,10 @@ use crate::store::read::{attempts, events, executions};
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/executions/{id}/cost").get(prices::of_run))
+        .service(web::resource("/api/costs").get(prices::spent))
+        .service(web::resource("/api/prices").get(prices::list).post(prices::set))
+        .service(web::resource("/api/prices/{id}").delete(prices::remove))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));

@@ -6,10 +6,12 @@
 mod actions;
 mod agents;
 mod assets;
+mod costs;
 mod execution;
 mod executions;
 mod kit;
 mod markdown;
+mod money;
 mod payload;
 mod queues;
 mod shown;
@@ -67,6 +69,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
         .service(web::resource("/views").route(web::post().to(executions::views::save)))
         .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
+        .service(pages("/costs").route(read().to(costs::show)))
+        .service(web::resource("/costs/prices").route(web::post().to(costs::form::set)))
+        .service(web::resource("/costs/prices/{id}/delete").route(web::post().to(costs::form::remove)))
         .service(pages("/queues").route(read().to(queues::show)))
         .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }

@@ -6,7 +6,7 @@ use crate::engine::Status;
 use crate::store::read::executions::Reason;
 use crate::store::read::run::Value;
 use crate::web::ui::kit::{Base, Cell, Copies};
-use crate::web::ui::shown;
+use crate::web::ui::{money, shown};
 
 /// For `templates/execution.html`.
 pub struct Frame {
@@ -194,6 +194,12 @@ impl Run<'_> {
                 ..fact("Tokens", shown::count(tokens))
             },
         ];
+        let words = money::words(&self.cost);
+        if !words.is_empty() {
+            let sum = money::sum(&self.cost);
+            let sum = if sum.is_empty() { "no price".to_owned() } else { sum };
+            facts.push(Fact { title: words, ..fact("Cost", sum) });
+        }
         let code = |name, value: &str| Fact { is_code: true, ..fact(name, shown::excerpt(value, 120)) };
         facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| code("Session", s)));
         facts.extend(head.start_key.as_deref().map(|k| code("Idempotency key", k)));
@@ -237,6 +243,7 @@ impl Run<'_> {
         let status = self.then.as_ref().map_or(head.status, |then| then.status);
         let reason = self.then.as_ref().map_or(&head.reason, |then| &then.reason);
         let ended_at = head.ended_at.filter(|_| status.is_terminal());
+        let [cost, currency, unknown] = money::cells(&self.cost);
         vec![
             ("id", Cell::Text(self.id.to_string())),
             ("agent", Cell::Text(head.agent.clone())),
@@ -251,6 +258,9 @@ impl Run<'_> {
             ("working", Cell::Secs(work.working)),
             ("prompt_tokens", Cell::Int(work.prompt_tokens)),
             ("completion_tokens", Cell::Int(work.completion_tokens)),
+            ("cost", cost),
+            ("currency", currency),
+            ("unpriced_calls", unknown),
             ("session_id", Cell::text(head.session_id.clone())),
             ("idempotency_key", Cell::text(head.start_key.clone())),
             ("events", Cell::Int(self.newest().into())),

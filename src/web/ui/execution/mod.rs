@@ -36,6 +36,7 @@ use super::kit::live::{self, Follow};
 use super::kit::{Cell, Format, Report, Statement, Viewer};
 use super::{drawn, html, shown};
 use crate::id::ExecutionId;
+use crate::store::read::costs::{self, Cost};
 use crate::store::read::executions::{self, Reason};
 use crate::store::read::run::{self, AsOf, Head, Part, Value, Work};
 use crate::web::wire::words;
@@ -59,6 +60,8 @@ struct Run<'a> {
     /// The event that is looked back at.
     then: Option<AsOf>,
     work: Work,
+    /// What it cost so far; of a run that is looked back at nothing is said.
+    cost: Cost,
     reasons: Vec<Reason>,
 }
 
@@ -139,9 +142,13 @@ async fn read(
         None => run::work(&db, id).await?,
         Some(then) => run::work_as_of(&db, id, then).await?,
     };
+    let cost = match then {
+        None => costs::of_runs(&db, &[id]).await?.remove(&id).unwrap_or_default(),
+        Some(_) => Cost::default(),
+    };
     let is_over = head.status.is_terminal() || then.is_some();
     let reasons = if is_over { vec![] } else { executions::why(&db, id).await? };
-    let run = Run { viewer, wanted, tab, id, head, then, work, reasons };
+    let run = Run { viewer, wanted, tab, id, head, then, work, cost, reasons };
     match tab {
         Tab::Timeline => steps::answer(&run, &db).await,
         Tab::Conversation => conversation::answer(&run, &db).await,

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::address::Wanted;
-use super::attempts::{Attempt, sheet};
+use super::attempts::{Attempt, price, sheet};
 use super::conversation::{self, Said, Switch};
 use super::frame::Frame;
 use super::rail::{self, Rail};
@@ -13,6 +13,7 @@ use crate::store::read::pages::Step;
 use crate::store::read::run::{Exchange, Value};
 use crate::web::Problem;
 use crate::web::ui::kit::{Base, Cell, Report, Sheet};
+use crate::web::ui::money::Spent;
 use crate::web::ui::payload::Payload;
 use crate::web::ui::shown;
 use crate::web::ui::timeline::{Bar, Lane, Tick, Timeline, key};
@@ -54,7 +55,7 @@ struct Drawing {
 struct Turn {
     n: i32,
     took: String,
-    tokens: String,
+    spent: Spent,
     /// Empty when the turn is one line.
     lanes: Vec<Row>,
     bars: Vec<Bar>,
@@ -92,6 +93,7 @@ pub async fn answer(run: &Run<'_>, db: &impl GenericClient) -> Result<Answer, Pr
     let mut steps = run::attempts(db, run.id, run.at(), run::last_attempt(), STEPS + 1).await?;
     let has_earlier = i64::try_from(steps.len()).is_ok_and(|n| n > STEPS);
     steps.truncate(usize::try_from(STEPS).unwrap_or(usize::MAX));
+    price(run, db, &mut steps).await?;
     if !run.wants_page() {
         return Ok(Answer::Report(report(run, &steps)));
     }
@@ -174,6 +176,7 @@ async fn selected(
     tries.sort_by_key(|s| s.number);
     if !is_drawn || !is_whole {
         tries = run::tries(db, run.id, run.at(), task).await?;
+        price(run, db, &mut tries).await?;
     }
     let Some(last) = tries.last() else { return Ok(None) };
     let exchange = run::exchange(db, run.id, last.id).await?;
@@ -207,7 +210,7 @@ fn drawing(run: &Run<'_>, steps: &[Step], has_earlier: bool) -> Drawing {
             Turn {
                 n: turn.n,
                 took: turn.took,
-                tokens: turn.tokens,
+                spent: turn.spent,
                 lanes: lanes.map(|lane| row(run, lane)).collect(),
                 bars: turn.bars,
                 address: (all > LANES && !is_newest)
@@ -303,6 +306,8 @@ fn step_facts(run: &Run<'_>, step: &Step, call_id: Option<&str>) -> Vec<(&'stati
     }
     if let (Some(read), Some(written)) = (step.prompt_tokens, step.completion_tokens) {
         facts.push(("Tokens", format!("{read} in, {written} out")));
+        let cost = step.cost.as_ref().map(|m| format!("{} {}", m.amount, m.currency));
+        facts.push(("Cost", cost.unwrap_or_else(|| "no price".to_owned())));
     }
     facts.push(("Attempt", step.id.to_string()));
     facts
