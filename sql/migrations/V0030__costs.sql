@@ -43,7 +43,10 @@ create table tenure.prices (
 create function tenure.price_of(model text, at timestamptz) returns setof tenure.prices rows 1 language sql stable as $$
     select p.*
       from tenure.prices p
-     where (p.model = price_of.model or (right(p.model, 1) = '*' and starts_with(price_of.model, left(p.model, -1))))
+           -- Agents write the provider in any case; prices have it in lower case.
+     cross join (select lower(split_part(price_of.model, '/', 1))
+                        || substr(price_of.model, length(split_part(price_of.model, '/', 1)) + 1) as name) m
+     where (p.model = m.name or (right(p.model, 1) = '*' and starts_with(m.name, left(p.model, -1))))
        and p.valid_from <= price_of.at
        and (p.valid_until > price_of.at) is not false
      order by right(p.model, 1) = '*', length(p.model) desc, p.valid_from desc

@@ -71,7 +71,6 @@ pub enum Prices {
 
 /// A price.
 #[derive(Debug, Args)]
-#[expect(clippy::doc_markdown, reason = "these comments are the help text, where backticks would show")]
 pub struct Set {
     /// provider/name as agents write it; with * at its end all models that begin so
     #[arg(value_name = "MODEL")]

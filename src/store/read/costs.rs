@@ -48,7 +48,9 @@ impl Cost {
 
     fn of(rows: &[Row]) -> Self {
         let mut cost = Self::default();
-        rows.iter().for_each(|row| cost.add(row));
+        for row in rows {
+            cost.add(row);
+        }
         cost
     }
 }
@@ -130,6 +132,21 @@ impl By {
             Self::Model => "model",
         }
     }
+}
+
+/// The statement that lists prices in psql.
+pub const PRICES: &str = "select * from tenure.prices order by model, valid_from desc;";
+
+/// The statement that shows in psql what [`spent`] finds.
+#[must_use]
+pub fn statement(by: By, (from, until): (Date, Date)) -> String {
+    let order = if by == By::Day { "day desc" } else { "cost desc nulls last" };
+    let by = by.name();
+    format!(
+        "select {by}, currency, sum(cost) as cost, sum(calls) as calls, sum(prompt_tokens) as prompt_tokens,\n       \
+         sum(cached_tokens) as cached_tokens, sum(completion_tokens) as completion_tokens\n  from tenure.cost_by_day\n \
+         where day between '{from}' and '{until}'\n group by {by}, currency\n order by {order};"
+    )
 }
 
 /// A day, an agent or a model in one currency, or what is not known of it.

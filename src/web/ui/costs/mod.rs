@@ -177,7 +177,7 @@ fn draw(seen: &Seen, wanted: &Wanted, form: Form, viewer: &Viewer) -> Result<Cos
     let command = format!("tenure cost --by {} --days {}{flag}", seen.by.name(), span.2);
     Ok(CostsPage {
         base: Base::of(viewer, "costs"),
-        copies: Copies::curl(viewer, true).and("CLI", command).and("SQL", statement(seen)),
+        copies: Copies::curl(viewer, true).and("CLI", command).and("SQL", costs::statement(seen.by, seen.days)),
         bys: BYS.into_iter().map(by).collect(),
         spans: SPANS.into_iter().map(choice).collect(),
         by: seen.by.name(),
@@ -189,22 +189,10 @@ fn draw(seen: &Seen, wanted: &Wanted, form: Form, viewer: &Viewer) -> Result<Cos
         more_prices: seen.prices.len().saturating_sub(PRICES),
         form,
         statements: vec![
-            Statement::new("What was spent", statement(seen)),
-            Statement::new("The prices", "select * from tenure.prices order by model, valid_from desc;"),
+            Statement::new("What was spent", costs::statement(seen.by, seen.days)),
+            Statement::new("The prices", costs::PRICES),
         ],
     })
-}
-
-fn statement(seen: &Seen) -> String {
-    let by = seen.by.name();
-    format!(
-        "select {by}, currency, sum(cost) as cost, sum(calls) as calls, sum(prompt_tokens) as prompt_tokens,\n       \
-         sum(cached_tokens) as cached_tokens, sum(completion_tokens) as completion_tokens\n  from tenure.cost_by_day\n \
-         where day between '{}' and '{}'\n group by {by}, currency\n order by {};",
-        seen.days.0,
-        seen.days.1,
-        if seen.by == By::Day { "day desc" } else { "cost desc nulls last" },
-    )
 }
 
 /// One sum per currency, then what has no price, then tokens.
