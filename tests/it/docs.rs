@@ -213,7 +213,7 @@ fn flags() -> Vec<clap::Arg> {
             command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
         found.extend(named.filter(|arg| arg.get_long().is_some()).cloned());
         let settled =
-            |name: &str| !matches!(name, "agent" | "why" | "queue" | "completions" | "demo-worker" | "help");
+            |name: &str| !matches!(name, "agent" | "why" | "queue" | "cost" | "prices" | "completions" | "demo-worker" | "help");
         command.get_subcommands().filter(|sub| settled(sub.get_name())).for_each(|sub| gather(sub, found));
     }
     let mut found = vec![];
