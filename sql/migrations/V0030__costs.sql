@@ -30,6 +30,8 @@ create table tenure.prices (
     note        text,
     set_at      timestamptz not null default now(),
     set_by      text        not null,
+    is_family   boolean     not null generated always as (right(model, 1) = '*') stored,
+    prefix      text        not null generated always as (rtrim(model, '*')) stored,
     unique (model, valid_from),
     constraint currency_is_a_code          check (currency ~ '^[A-Z]{3}$'),
     constraint prices_are_not_negative     check (prompt >= 0 and completion >= 0 and cached >= 0),
@@ -39,17 +41,20 @@ create table tenure.prices (
     constraint price_begins_at_a_time      check (isfinite(valid_from) and isfinite(valid_until))
 );
 
--- The price of a model at a time: its own before one of its family, the longest family first, the newest of those.
+-- A model as prices name it. Agents write the provider in any case.
+create function tenure.model_name(model text) returns text language sql immutable parallel safe as $$
+    select lower(split_part(model, '/', 1)) || substr(model, length(split_part(model, '/', 1)) + 1)
+$$;
+
+-- The price of a model, named like that, at a time: its own before one of its family, the longest family first, the newest
+-- of those.
 create function tenure.price_of(model text, at timestamptz) returns setof tenure.prices rows 1 language sql stable as $$
     select p.*
       from tenure.prices p
-           -- Agents write the provider in any case; prices have it in lower case.
-     cross join (select lower(split_part(price_of.model, '/', 1))
-                        || substr(price_of.model, length(split_part(price_of.model, '/', 1)) + 1) as name) m
-     where (p.model = m.name or (right(p.model, 1) = '*' and starts_with(m.name, left(p.model, -1))))
+     where case when p.is_family then starts_with(price_of.model, p.prefix) else p.model = price_of.model end
        and p.valid_from <= price_of.at
        and (p.valid_until > price_of.at) is not false
-     order by right(p.model, 1) = '*', length(p.model) desc, p.valid_from desc
+     order by p.is_family, length(p.model) desc, p.valid_from desc
      limit 1
 $$;
 
@@ -85,7 +90,7 @@ select r.execution_id,
        c.cost
   from tenure.results r
   join tenure.tasks t on t.execution_id = r.execution_id and t.id = r.attempt_id
-  left join lateral tenure.price_of(t.name, r.ended_at) p on true
+  left join lateral tenure.price_of(tenure.model_name(t.name), r.ended_at) p on true
  cross join lateral tenure.cost_of(r.prompt_tokens, r.cached_tokens, r.completion_tokens, p.prompt, p.cached,
                                    p.completion) as c (cost)
  where r.kind = 'model' and r.outcome = 'completed';
@@ -98,12 +103,12 @@ select u.execution_id,
        sum(u.prompt)::bigint               as prompt_tokens,
        sum(u.cached)::bigint               as cached_tokens,
        sum(u.completion)::bigint           as completion_tokens
-  from (select r.execution_id, t.name as model, max(r.ended_at) as at, count(*) as calls, sum(r.prompt_tokens) as prompt,
+  from (select r.execution_id, tenure.model_name(t.name) as model, max(r.ended_at) as at, count(*) as calls, sum(r.prompt_tokens) as prompt,
                sum(r.cached_tokens) as cached, sum(r.completion_tokens) as completion
           from tenure.results r
           join tenure.tasks t on t.execution_id = r.execution_id and t.id = r.attempt_id
          where r.kind = 'model' and r.outcome = 'completed'
-         group by r.execution_id, t.name, width_bucket(r.ended_at, (select tenure.price_changes())),
+         group by r.execution_id, 2, width_bucket(r.ended_at, (select tenure.price_changes())),
                   r.prompt_tokens + r.completion_tokens > 0) u
   left join lateral tenure.price_of(u.model, u.at) p on true
  cross join lateral tenure.cost_of(u.prompt, u.cached, u.completion, p.prompt, p.cached, p.completion) as c (cost)
@@ -119,14 +124,14 @@ select u.day,
        sum(u.prompt)::bigint               as prompt_tokens,
        sum(u.cached)::bigint               as cached_tokens,
        sum(u.completion)::bigint           as completion_tokens
-  from (select (r.ended_at at time zone 'UTC')::date as day, e.agent, t.name as model, max(r.ended_at) as at,
-               count(*) as calls, sum(r.prompt_tokens) as prompt, sum(r.cached_tokens) as cached,
+  from (select (r.ended_at at time zone 'UTC')::date as day, e.agent, tenure.model_name(t.name) as model,
+               max(r.ended_at) as at, count(*) as calls, sum(r.prompt_tokens) as prompt, sum(r.cached_tokens) as cached,
                sum(r.completion_tokens) as completion
           from tenure.results r
           join tenure.tasks t on t.execution_id = r.execution_id and t.id = r.attempt_id
           join tenure.executions e on e.id = r.execution_id
          where r.kind = 'model' and r.outcome = 'completed'
-         group by (r.ended_at at time zone 'UTC')::date, e.agent, t.name,
+         group by (r.ended_at at time zone 'UTC')::date, e.agent, 3,
                   width_bucket(r.ended_at, (select tenure.price_changes())), r.prompt_tokens + r.completion_tokens > 0) u
   left join lateral tenure.price_of(u.model, u.at) p on true
  cross join lateral tenure.cost_of(u.prompt, u.cached, u.completion, p.prompt, p.cached, p.completion) as c (cost)

@@ -3,6 +3,6 @@
 select case when c.cost is not null then p.currency end as currency, (c.cost * 1000000)::double precision as micros
   from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) with ordinality
        as u (model, prompt, cached, completion, place)
-  left join lateral tenure.price_of(u.model, now()) p on true
+  left join lateral tenure.price_of(tenure.model_name(u.model), now()) p on true
  cross join lateral tenure.cost_of(u.prompt, u.cached, u.completion, p.prompt, p.cached, p.completion) as c (cost)
  order by u.place

@@ -177,7 +177,9 @@ fn draw(seen: &Seen, wanted: &Wanted, form: Form, viewer: &Viewer) -> Result<Cos
     let command = format!("tenure cost --by {} --days {}{flag}", seen.by.name(), span.2);
     Ok(CostsPage {
         base: Base::of(viewer, "costs"),
-        copies: Copies::curl(viewer, true).and("CLI", command).and("SQL", costs::statement(seen.by, seen.days)),
+        copies: Copies::curl(viewer, true)
+            .and("CLI", command)
+            .and("SQL", costs::statement(seen.by, seen.days)),
         bys: BYS.into_iter().map(by).collect(),
         spans: SPANS.into_iter().map(choice).collect(),
         by: seen.by.name(),
