@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{future::BoxFuture, join};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 
-use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
-use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
+use super::batch::{Batch, HandOff, Live, ModelOutcome, Surroundings};
+use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started, settle};
 use crate::agent::Agent;
-use crate::engine::{Event, Status, Task};
+use crate::engine::Event;
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken, Tokens};
 use crate::store::{self, queue::Expired};
@@ -42,9 +42,20 @@ const BEGIN: &str = "begin; set local tenure.deciding = on";
 /// Something for a committer.
 pub(super) enum Work {
     Start(Start),
-    Control { id: ExecutionId, event: Event, by: String },
+    /// `request` tells it from another one that wants the same.
+    Control {
+        id: ExecutionId,
+        event: Event,
+        by: String,
+        request: String,
+    },
     Report(Report),
-    Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
+    Model {
+        id: ExecutionId,
+        attempt: AttemptId,
+        worker: i64,
+        outcome: ModelOutcome,
+    },
     Lost(Expired),
 }
 
@@ -70,7 +81,7 @@ impl Work {
         }
     }
 
-    fn attempt(&self) -> Option<(ExecutionId, AttemptId, Option<i64>, Option<jiff::Timestamp>)> {
+    pub fn attempt(&self) -> Option<(ExecutionId, AttemptId, Option<i64>, Option<jiff::Timestamp>)> {
         match self {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
@@ -86,23 +97,24 @@ pub(super) async fn run(shared: Arc<Shared>, mut items: mpsc::Receiver<Item>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while items.recv_many(&mut waiting, BATCH).await > 0 {
         let mut todo: Vec<Option<Item>> = waiting.drain(..).map(Some).collect();
-        commit(&shared, &mut connection, &mut todo).await;
+        commit(&shared, &mut connection, &mut todo, false).await;
     }
 }
 
 type Connection = (deadpool_postgres::Object, Statements);
 
-/// Commit `items` and answer them; halve them when one of them can't be stored.
+/// Commit `items` and answer them; halve them when one of them can't be stored. `again`: they may be committed already.
 fn commit<'a>(
     shared: &'a Arc<Shared>,
     connection: &'a mut Option<Connection>,
     items: &'a mut [Option<Item>],
+    mut again: bool,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let since = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
-            let error = match attempt(shared, connection, items).await {
+            let error = match attempt(shared, connection, items, again).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -110,14 +122,15 @@ fn commit<'a>(
             metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
+                again = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
                 continue;
             }
             if items.len() > 1 && !error.is_transient() {
                 let (left, right) = items.split_at_mut(items.len() / 2);
-                commit(shared, connection, left).await;
-                commit(shared, connection, right).await;
+                commit(shared, connection, left, again).await;
+                commit(shared, connection, right, again).await;
                 return;
             }
             tracing::error!(?error, items = items.len(), "could not commit");
@@ -142,6 +155,7 @@ async fn attempt(
     shared: &Arc<Shared>,
     connection: &mut Option<Connection>,
     items: &mut [Option<Item>],
+    again: bool,
 ) -> Result<(), store::Error> {
     if connection.is_none() {
         let client = shared.pool.get().await?;
@@ -151,7 +165,7 @@ async fn attempt(
     let Some((client, statements)) = connection else { return Ok(()) };
     let began = Instant::now();
     let mut tx = Transaction::new(shared, client, statements, items);
-    let answers = match tx.run().await {
+    let answers = match tx.run(again).await {
         Ok(answers) => answers,
         Err(error) => {
             if client.batch_execute("rollback").await.is_err()
@@ -189,10 +203,10 @@ pub(super) struct After {
     /// Workers with whom an attempt was lost.
     pub lost: Vec<i64>,
     /// Model calls that go on here.
-    pub hand_offs: Vec<(HandOff, OwnedSemaphorePermit)>,
+    pub hand_offs: Vec<(Slot, HandOff)>,
 }
 
-type Answer = Result<Done, Error>;
+pub(super) type Answer = Result<Done, Error>;
 
 struct Transaction<'a> {
     shared: &'a Arc<Shared>,
@@ -206,7 +220,7 @@ struct Around<'a> {
     shared: &'a Shared,
     queues: &'a HashMap<(String, String), i32>,
     /// Room taken for model calls; given back unless they go on here.
-    slots: Vec<OwnedSemaphorePermit>,
+    slots: HashMap<AttemptId, Slot>,
 }
 
 impl Surroundings for Around<'_> {
@@ -215,9 +229,9 @@ impl Surroundings for Around<'_> {
         self.queues.get(&(name.to_owned(), domain.to_owned())).copied().unwrap_or_default()
     }
 
-    fn take_slot(&mut self) -> Option<(i64, f64)> {
-        let (slot, lease) = self.shared.model_slot()?;
-        self.slots.push(slot);
+    fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)> {
+        let (slot, lease) = self.shared.model_slot(attempt)?;
+        self.slots.insert(attempt, slot);
         Some(lease)
     }
 }
@@ -240,18 +254,24 @@ impl<'a> Transaction<'a> {
         self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, &item.work)))
     }
 
-    async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
+    async fn run(&mut self, again: bool) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
+        for i in settle::overheard(self.works()) {
+            answers[i] = Some(Ok(Done::Reported(Reported::TooLate)));
+        }
         let (mut lives, taken) = self.open(&mut answers).await?;
+        if again {
+            self.recognise(&mut answers).await?;
+        }
         let queues = self.queues(&lives).await?;
-        let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
+        let mut around = Around { shared: self.shared, queues: &queues, slots: HashMap::new() };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
         for (i, work) in self.works() {
             if answers[i].is_some() {
                 continue;
             }
-            let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
+            let answer = settle::settle(work, &mut lives, &taken, &fates, &mut batch, &mut around);
             if let Err(error) = &answer
                 && !matches!(work, Work::Control { .. })
             {
@@ -279,7 +299,9 @@ impl<'a> Transaction<'a> {
                 *next = Some(Box::new(lease));
             }
         }
-        self.after.hand_offs = batch.hand_offs.into_iter().zip(around.slots).collect();
+        let hand_offs = batch.hand_offs.into_iter();
+        self.after.hand_offs =
+            hand_offs.filter_map(|h| Some((around.slots.remove(&h.attempt)?, h))).collect();
         Ok(answers)
     }
 
@@ -295,7 +317,8 @@ impl<'a> Transaction<'a> {
             self.works().filter(|(_, w)| !is_start(w)).map(|(_, w)| w.execution()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
+        let attempts: Vec<_> =
+            self.works().filter(|(i, _)| answers[*i].is_none()).filter_map(|(_, w)| w.attempt()).collect();
         let (began, inserted, now, locked, taken) = join!(
             db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
@@ -319,6 +342,24 @@ impl<'a> Transaction<'a> {
             lives.insert(row.id, Live::locked(row, agent));
         }
         Ok((lives, taken.into_iter().map(|t| (t.attempt, t)).collect()))
+    }
+
+    /// Answer what was wanted of executions and had been committed after all.
+    async fn recognise(&self, answers: &mut [Option<Answer>]) -> Result<(), store::Error> {
+        let wanted = || {
+            self.works().filter_map(|(i, work)| match work {
+                Work::Control { id, request, .. } => Some((i, *id, request)),
+                _ => None,
+            })
+        };
+        let (ids, requests): (Vec<_>, Vec<_>) = wanted().map(|(_, id, request)| (id, request)).unzip();
+        if !ids.is_empty() {
+            let known = store::commit::requested(self.db, &ids, &requests).await?;
+            for (i, ..) in wanted().filter(|(.., request)| known.contains(*request)) {
+                answers[i] = Some(Ok(Done::Controlled));
+            }
+        }
+        Ok(())
     }
 
     /// A start whose key is taken, or that had been committed after all.
@@ -488,86 +529,4 @@ fn new_execution(start: &Start) -> NewExecution {
         priority: start.priority,
         timeout: timeout.map(|t| t.as_secs_f64()),
     }
-}
-
-/// Decide about one item; what is refused for itself leaves the others alone.
-fn decide(
-    work: &Work,
-    lives: &mut HashMap<ExecutionId, Live>,
-    taken: &HashMap<AttemptId, Taken>,
-    fates: &HashMap<AttemptId, Fate>,
-    batch: &mut Batch,
-    around: &mut Around<'_>,
-) -> Answer {
-    let id = work.execution();
-    let Some(live) = lives.get_mut(&id) else {
-        return match work {
-            Work::Control { .. } => {
-                Err(store::Error::NotFound { what: "execution", id: id.to_string() }.into())
-            }
-            _ => Ok(Done::Reported(Reported::Unknown)),
-        };
-    };
-    if let Work::Start(start) = work {
-        batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
-        return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
-    }
-    if let Work::Control { event, by, .. } = work {
-        let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
-        batch.decide(live, happened, around)?;
-        return Ok(Done::Controlled);
-    }
-    let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
-    match taken.get(&attempt) {
-        Some(Taken { task: Task::Model { .. }, .. }) if matches!(work, Work::Report(_)) => {
-            let text = format!("attempt {attempt} is a model call; servers perform those themselves");
-            Err(store::Error::Refused(text).into())
-        }
-        Some(taken) if !live.settled.contains(&attempt) => {
-            live.settled.push(attempt);
-            batch.decide(live, happened(work, taken.clone()), around)?;
-            Ok(Done::Reported(Reported::Accepted(None)))
-        }
-        Some(_) => Ok(Done::Reported(Reported::Accepted(None))),
-        None => Ok(Done::Reported(too_late(work, fates.get(&attempt), live, batch, around)?)),
-    }
-}
-
-fn happened(work: &Work, taken: Taken) -> Happened {
-    match work {
-        Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
-        Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
-        Work::Lost(expired) => {
-            let error = if expired.gone {
-                format!("server {} is gone", expired.worker)
-            } else {
-                format!("worker {} fell silent: its lease ended", expired.worker)
-            };
-            Happened::Lost { taken, error }
-        }
-        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
-    }
-}
-
-/// The attempt is not in the queue: the same report again, a late one, or one of something unknown.
-fn too_late(
-    work: &Work,
-    fate: Option<&Fate>,
-    live: &mut Live,
-    batch: &mut Batch,
-    around: &mut Around<'_>,
-) -> Result<Reported, Error> {
-    let Some(fate) = fate else { return Ok(Reported::Unknown) };
-    let worker = match work {
-        Work::Report(report) => report.worker.clone(),
-        _ => return Ok(Reported::TooLate),
-    };
-    if matches!(fate.outcome.as_deref(), Some("completed" | "failed" | "gave_up")) {
-        return Ok(Reported::Accepted(None));
-    }
-    if live.state.status == Status::Running || live.state.status == Status::Paused {
-        let happened = Happened::Refused { attempt: fate.attempt, worker, outcome: fate.outcome.clone() };
-        batch.decide(live, happened, around)?;
-    }
-    Ok(Reported::TooLate)
 }

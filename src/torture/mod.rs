@@ -26,12 +26,13 @@ mod scenarios;
 pub mod sink;
 pub mod stage;
 mod wire;
+pub mod world;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use judge::Judge;
-pub use plan::{Options, Point, exhaust, numbered};
+pub use plan::{Options, Place, Point, exhaust, numbered};
 pub use scenarios::{SCENARIOS, Scenario};
 pub use stage::Stage;
 

@@ -117,7 +117,8 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
         let text: String = text.chars().take(40).collect();
         refused(&format!("'{name}' is {text:?}; write a day, such as 2026-01-31, or a time with its zone"))
     };
-    text.parse::<Timestamp>().ok().or_else(day).map(Some).ok_or_else(wrong)
+    let at = text.parse::<Timestamp>().ok().or_else(day).filter(|at| *at >= Timestamp::UNIX_EPOCH);
+    at.map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -178,6 +179,7 @@ mod tests {
             ("cached", json!([1]), "plain number"),
             ("cached", json!("NaN"), "plain number"),
             ("from", json!("yesterday"), "2026-01-31"),
+            ("from", json!("-004999-01-01"), "2026-01-31"),
             ("until", json!("2020-01-01"), "never hold"),
         ] {
             let refusal = with(name, value.clone()).unwrap_err();
