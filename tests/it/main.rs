@@ -25,6 +25,7 @@ mod sdk;
 mod shutdown;
 mod sql;
 mod torture;
+mod streams;
 mod ui;
 mod wire;
 mod worker;

@@ -10,6 +10,8 @@
 //! 1. Frame numbers grow.
 //! 2. Going on after frame n gives exactly the frames after n.
 //! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
+//! 4. Who reads slowly makes the server hold one page of events, and who reads nothing for a minute is cut off.
+//! 5. A silent stream costs a heartbeat, and no look at the database of its own.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -57,12 +59,15 @@ pub async fn stream(
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
+    // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
+    let last = last.unwrap_or(0).min(frame_id(execution.last_seq, true));
     let watch = Watch {
         state,
         id,
         agent,
-        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
-        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
+        last,
+        next_seq: seq_of(last),
+        has_more: true,
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
         parted: false,
@@ -109,6 +114,11 @@ struct Watch {
     agent: std::sync::Arc<Agent>,
     /// Number of the last frame that was read.
     last: i64,
+    /// The first event that is read next. At first that of the last frame: its second frame may be missing, and it may be
+    /// the end of the run.
+    next_seq: i32,
+    /// Whether there may be more than was read.
+    has_more: bool,
     waiting: VecDeque<Bytes>,
     /// Nothing comes after what is waiting.
     ended: bool,
@@ -130,21 +140,21 @@ impl Watch {
             if self.ended {
                 return None;
             }
-            if let Err(error) = self.read().await {
+            if !self.has_more {
+                self.wait().await;
+            } else if let Err(error) = self.read().await {
                 tracing::debug!(?error, execution.id = %self.id, "a stream breaks off; its client comes back");
                 self.part(1000);
-            } else if self.waiting.is_empty() && !self.ended {
-                self.wait().await;
             }
         }
     }
 
-    /// Wait until there may be more, or it is time for a sign of life.
+    /// Wait until there is more, or it is time for a sign of life.
     async fn wait(&mut self) {
-        let seq = seq_of(self.last);
+        let seq = self.next_seq - 1;
         let runtime = &self.state.runtime;
         tokio::select! {
-            () = runtime.changed(self.id, seq) => {}
+            () = runtime.changed(self.id, seq) => self.has_more = true,
             _ = self.heartbeat.tick() => self.waiting.push_back(Bytes::from_static(b":heartbeat\n\n")),
             () = runtime.stop().cancelled() => self.part(250),
         }
@@ -159,8 +169,10 @@ impl Watch {
     /// Read the events after the last frame into frames.
     async fn read(&mut self) -> Result<(), store::Error> {
         let db = self.state.runtime.pool().get().await?;
-        let events = events::since(&db, self.id, seq_of(self.last), PAGE).await?;
+        let events = events::since(&db, self.id, self.next_seq, PAGE).await?;
+        self.has_more = false;
         for event in events {
+            self.next_seq = event.seq + 1;
             let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
             for frame in frames(&event, &self.agent, end.as_ref()) {
                 if frame.id > self.last {
