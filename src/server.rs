@@ -176,7 +176,7 @@ fn http_server(
 }
 
 /// Who takes none of what it was sent for that long is gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Let the system cut the connection of a client that takes nothing any more, whether it vanished or reads no further: its
 /// buffers are full, and only the kernel would wait for it, for a quarter of an hour.

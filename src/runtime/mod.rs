@@ -13,8 +13,8 @@ mod commit;
 mod model;
 mod queues;
 mod reply;
-mod spend;
 mod settle;
+mod spend;
 mod stats;
 mod wake;
 

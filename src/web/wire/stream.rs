@@ -11,7 +11,8 @@
 //! 2. Going on after frame n gives exactly the frames after n.
 //! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
 //! 4. Who reads slowly makes the server hold one page of events, and who reads nothing for a minute is cut off.
-//! 5. A silent stream costs a heartbeat, and no look at the database of its own.
+//! 5. A silent stream costs a heartbeat, and no look at the database of its own. However many read at once, others get
+//!    at the database as well.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -47,6 +48,7 @@ pub async fn stream(
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
+    let reader = state.readers.acquire().await;
     let found = async { executions::get(&pool.get().await?, id).await };
     let execution = match found.await {
         Err(error) if error.is_transient() => {
@@ -55,6 +57,7 @@ pub async fn stream(
         found => found?,
     };
     let agent = state.runtime.agent(&execution.agent, execution.version).await?;
+    drop(reader);
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -168,6 +171,7 @@ impl Watch {
 
     /// Read the events after the last frame into frames.
     async fn read(&mut self) -> Result<(), store::Error> {
+        let _reader = self.state.readers.acquire().await;
         let db = self.state.runtime.pool().get().await?;
         let events = events::since(&db, self.id, self.next_seq, PAGE).await?;
         self.has_more = false;
