@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::fork::Fork;
 use super::reply::{decisive, stored};
 use super::{Outcome, answer};
 use crate::agent::Agent;
@@ -64,6 +65,16 @@ impl Live {
         Self::new(start.id, start.agent.clone(), state, start.context.clone(), start.priority, domains, 0, at)
     }
 
+    pub fn forked(fork: &Fork, at: Timestamp) -> Self {
+        let domains =
+            fork.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
+        let (agent, state, context) = (fork.agent.clone(), fork.state.clone(), fork.row.context.clone());
+        let mut live =
+            Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
+        live.replies.extend(fork.reply.clone().map(|(turn, text, finish)| (turn, (text, finish))));
+        live
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the columns of a row")]
     fn new(
         id: ExecutionId,
@@ -116,7 +127,9 @@ pub struct ModelFailure {
 
 /// Something to decide about an execution.
 #[derive(Debug, Clone)]
-pub(super) enum Happened {
+pub(super) enum Happened<'a> {
+    /// It goes on from another run, whose history was copied.
+    Forked(&'a Fork),
     /// It was accepted; with a reason when it must end at once.
     Accepted { refused: Option<String> },
     /// Somebody wants something.
@@ -176,10 +189,11 @@ impl Batch {
     pub fn decide(
         &mut self,
         live: &mut Live,
-        happened: Happened,
+        happened: Happened<'_>,
         around: &mut impl Surroundings,
     ) -> Result<(), IllegalEvent> {
         match happened {
+            Happened::Forked(fork) => self.forked(live, fork, around),
             Happened::Accepted { refused } => {
                 self.apply(live, &Event::Started, &Cause::of("started"), around)?;
                 if let Some(reason) = refused {
@@ -214,6 +228,31 @@ impl Batch {
                 Ok(())
             }
         }
+    }
+
+    /// What was open is queued anew, and what was due is done.
+    fn forked(
+        &mut self,
+        live: &mut Live,
+        fork: &Fork,
+        around: &mut impl Surroundings,
+    ) -> Result<(), IllegalEvent> {
+        self.event(live, "forked", None, Some(fork.told.clone()));
+        for (attempt, queue) in &fork.open {
+            self.queued.push(NewQueued {
+                execution: live.id,
+                attempt: *attempt,
+                queue: *queue,
+                priority: live.priority,
+                delay: 0.0,
+                lease: None,
+            });
+        }
+        if fork.row.at == 0 {
+            return self.apply(live, &Event::Started, &Cause::of("started"), around);
+        }
+        self.carry_out(live, fork.state.clone(), fork.due.clone(), &Cause::none(), None, around);
+        Ok(())
     }
 
     fn reported(

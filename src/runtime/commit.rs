@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_postgres::Client;
 
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
+use super::fork::Fork;
 use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
 use crate::agent::Agent;
 use crate::engine::{Event, Status, Task};
@@ -37,6 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Something for a committer.
 pub(super) enum Work {
     Start(Start),
+    Fork(Box<Fork>),
     Control { id: ExecutionId, event: Event, by: String },
     Report(Report),
     Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
@@ -59,6 +61,7 @@ impl Work {
     pub fn execution(&self) -> ExecutionId {
         match self {
             Self::Start(start) => start.id,
+            Self::Fork(fork) => fork.row.id,
             Self::Control { id, .. } | Self::Model { id, .. } => *id,
             Self::Report(report) => report.execution,
             Self::Lost(expired) => expired.execution,
@@ -70,7 +73,16 @@ impl Work {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
             Self::Lost(e) => Some((e.execution, e.attempt, None, Some(e.lease_until))),
-            Self::Start(_) | Self::Control { .. } => None,
+            Self::Start(_) | Self::Fork(_) | Self::Control { .. } => None,
+        }
+    }
+
+    /// The idempotency key of what begins a run.
+    pub fn key(&self) -> Option<&String> {
+        match self {
+            Self::Start(start) => start.key.as_ref(),
+            Self::Fork(fork) => fork.row.key.as_ref(),
+            _ => None,
         }
     }
 }
@@ -282,26 +294,40 @@ impl<'a> Transaction<'a> {
         let starts: Vec<_> = self.works().filter_map(|(i, w)| start_of(i, w)).collect();
         let rows: Vec<_> = starts.iter().map(|(_, s)| new_execution(s)).collect();
         let mut ids: Vec<_> =
-            self.works().filter(|(_, w)| !is_start(w)).map(|(_, w)| w.execution()).collect();
+            self.works().filter(|(_, w)| !begins(w)).map(|(_, w)| w.execution()).collect();
         ids.sort_unstable();
         ids.dedup();
         let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
-        let (began, inserted, now, locked, taken) = join!(
+        let forks: Vec<_> = self.works().filter_map(|(i, w)| fork_of(i, w)).collect();
+        let copies: Vec<_> = forks.iter().map(|(_, f)| &f.row).collect();
+        let begins_some = !rows.is_empty() || !copies.is_empty();
+        let (began, inserted, copied, now, locked, taken) = join!(
             db.batch_execute("begin"),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
-            async { if rows.is_empty() { Ok(None) } else { self.sql.now(db).await.map(Some) } },
+            async { if copies.is_empty() { Ok(vec![]) } else { self.sql.fork(db, &copies).await } },
+            async { if begins_some { self.sql.now(db).await.map(Some) } else { Ok(None) } },
             async { if ids.is_empty() { Ok(vec![]) } else { self.sql.lock(db, &ids).await } },
             async { if attempts.is_empty() { Ok(vec![]) } else { self.sql.take(db, &attempts).await } },
         );
         began?;
-        let (inserted, now, locked, taken) = (inserted?, now?, locked?, taken?);
+        let (inserted, copied, now, locked, taken) = (inserted?, copied?, now?, locked?, taken?);
+        let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let mut lives = HashMap::new();
         for (i, start) in starts {
             if inserted.contains(&start.id) {
-                let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
                 lives.insert(start.id, Live::begun(start, now));
             } else {
-                answers[i] = Some(self.existing(start).await);
+                let given = (start.id, start.version);
+                answers[i] = Some(self.existing(given, &start.agent.name, start.key.as_deref()).await);
+            }
+        }
+        for (i, fork) in forks {
+            let row = &fork.row;
+            if copied.contains(&row.id) {
+                lives.insert(row.id, Live::forked(fork, now));
+            } else {
+                let given = (row.id, row.version);
+                answers[i] = Some(self.existing(given, &fork.agent.name, row.key.as_deref()).await);
             }
         }
         for row in locked {
@@ -312,17 +338,17 @@ impl<'a> Transaction<'a> {
     }
 
     /// A start whose key is taken, or that had been committed after all.
-    async fn existing(&self, start: &Start) -> Answer {
-        let (id, version) = match &start.key {
-            None => (start.id, start.version),
+    async fn existing(&self, given: (ExecutionId, i32), agent: &str, key: Option<&str>) -> Answer {
+        let (id, version) = match key {
+            None => given,
             Some(key) => {
-                let found = self.sql.find_by_key(self.client(), &start.agent.name, key, start.id).await?;
+                let found = self.sql.find_by_key(self.client(), agent, key, given.0).await?;
                 // It failed between the two statements, so its key is free again: nothing was started, and that is said.
                 let again = || "the run with this key has just ended; start it again".into();
                 found.ok_or_else(|| store::Error::Unavailable(again()))?
             }
         };
-        Ok(Done::Started(Started { id, version, is_new: id == start.id }))
+        Ok(Done::Started(Started { id, version, is_new: id == given.0 }))
     }
 
     async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
@@ -443,8 +469,15 @@ fn count(batch: &Batch) {
     }
 }
 
-fn is_start(work: &Work) -> bool {
-    matches!(work, Work::Start(_))
+fn begins(work: &Work) -> bool {
+    matches!(work, Work::Start(_) | Work::Fork(_))
+}
+
+fn fork_of(i: usize, work: &Work) -> Option<(usize, &Fork)> {
+    match work {
+        Work::Fork(fork) => Some((i, fork)),
+        _ => None,
+    }
 }
 
 fn start_of(i: usize, work: &Work) -> Option<(usize, &Start)> {
@@ -494,6 +527,10 @@ fn decide(
         batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
         return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
     }
+    if let Work::Fork(fork) = work {
+        batch.decide(live, Happened::Forked(fork), around)?;
+        return Ok(Done::Started(Started { id, version: fork.row.version, is_new: true }));
+    }
     if let Work::Control { event, by, .. } = work {
         let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
         batch.decide(live, happened, around)?;
@@ -515,7 +552,7 @@ fn decide(
     }
 }
 
-fn happened(work: &Work, taken: Taken) -> Happened {
+fn happened(work: &Work, taken: Taken) -> Happened<'static> {
     match work {
         Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
         Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
@@ -527,7 +564,7 @@ fn happened(work: &Work, taken: Taken) -> Happened {
             };
             Happened::Lost { taken, error }
         }
-        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
+        Work::Start(_) | Work::Fork(_) | Work::Control { .. } => Happened::Accepted { refused: None },
     }
 }
 

@@ -8,6 +8,7 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+pub mod fork;
 mod queues;
 mod reply;
 mod stats;
@@ -45,6 +46,9 @@ pub enum Error {
     /// The execution is in no state for it (it has ended, or is paused already). A conflict at the edge.
     #[error(transparent)]
     Illegal(#[from] engine::IllegalEvent),
+    /// What is asked for does not fit how the execution stands. A conflict at the edge.
+    #[error("{0}")]
+    Conflict(String),
     /// More is waiting to be committed than fits; try again in a moment.
     #[error("the server has more to write than it can; try again in a moment")]
     Busy,
@@ -222,11 +226,9 @@ impl Shared {
     fn submit(&self, work: Work) -> Result<oneshot::Receiver<Result<Done, Error>>, Error> {
         let (reply, done) = oneshot::channel();
         // Starts with one key go to one committer, so that they do not wait for each other in two transactions.
-        let shard = match &work {
-            Work::Start(Start { key: Some(key), .. }) => {
-                key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b))
-            }
-            work => work.execution().as_u128(),
+        let shard = match work.key() {
+            Some(key) => key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b)),
+            None => work.execution().as_u128(),
         };
         let committers = self.committers.len() as u128;
         let shard = usize::try_from(shard % committers).unwrap_or(0);

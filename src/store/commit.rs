@@ -30,6 +30,7 @@ pub struct Statements {
     messages: Statement,
     now: Statement,
     reply: Statement,
+    copy: Statement,
 }
 
 /// A new execution.
@@ -320,7 +321,13 @@ impl Statements {
             messages: db.prepare(include_str!("../../sql/messages/append.sql")).await?,
             now: db.prepare(include_str!("../../sql/executions/now.sql")).await?,
             reply: db.prepare(include_str!("../../sql/results/reply.sql")).await?,
+            copy: db.prepare(super::forks::COPY).await?,
         })
+    }
+
+    /// The copy of a history, for the module that knows what is in it.
+    pub(super) fn copy(&self) -> &Statement {
+        &self.copy
     }
 
     /// Insert executions; returns the ids of those whose start key was free.
