@@ -322,10 +322,14 @@ proptest! {
 #[test]
 fn what_no_run_can_have_left_is_no_record() {
     let agent = started(tools(&["search"])).0;
-    let rebuild = |record: &[Record]| history::rebuild(&agent, record.iter().cloned()).map_err(|torn| torn.seq);
+    let rebuild =
+        |record: &[Record]| history::rebuild(&agent, record.iter().cloned()).map_err(|torn| torn.seq);
     assert_eq!(rebuild(&[Record::Effect]), Err(1));
     assert_eq!(rebuild(&[Record::Cause(Event::Started), Record::Cause(says("hi"))]), Err(2));
-    assert_eq!(rebuild(&[Record::Cause(Event::Started), Record::Effect, Record::Cause(returns(1, 0))]), Err(3));
+    assert_eq!(
+        rebuild(&[Record::Cause(Event::Started), Record::Effect, Record::Cause(returns(1, 0))]),
+        Err(3)
+    );
 }
 
 #[test]

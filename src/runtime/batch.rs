@@ -69,8 +69,7 @@ impl Live {
         let domains =
             fork.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
         let (agent, state, context) = (fork.agent.clone(), fork.state.clone(), fork.row.context.clone());
-        let mut live =
-            Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
+        let mut live = Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
         live.replies.extend(fork.reply.clone().map(|(turn, text, finish)| (turn, (text, finish))));
         live
     }

@@ -293,8 +293,7 @@ impl<'a> Transaction<'a> {
         let db = self.client();
         let starts: Vec<_> = self.works().filter_map(|(i, w)| start_of(i, w)).collect();
         let rows: Vec<_> = starts.iter().map(|(_, s)| new_execution(s)).collect();
-        let mut ids: Vec<_> =
-            self.works().filter(|(_, w)| !begins(w)).map(|(_, w)| w.execution()).collect();
+        let mut ids: Vec<_> = self.works().filter(|(_, w)| !begins(w)).map(|(_, w)| w.execution()).collect();
         ids.sort_unstable();
         ids.dedup();
         let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();

@@ -370,11 +370,8 @@ fn record<'a>(past: &Past, signals: &mut impl Iterator<Item = &'a String>) -> Re
     Ok(Record::Cause(match past.kind.as_str() {
         "started" => Event::Started,
         "model_replied" => {
-            let reply: llm::Reply = past
-                .output
-                .as_ref()
-                .and_then(|o| serde_json::from_str(o.text()).ok())
-                .ok_or_else(torn)?;
+            let reply: llm::Reply =
+                past.output.as_ref().and_then(|o| serde_json::from_str(o.text()).ok()).ok_or_else(torn)?;
             Event::Replied(decisive(&reply))
         }
         "tool_returned" => Event::Returned { task: task()? },
@@ -391,9 +388,7 @@ fn record<'a>(past: &Past, signals: &mut impl Iterator<Item = &'a String>) -> Re
         "resumed" => Event::Resumed,
         "stop_requested" => Event::StopRequested,
         "signalled" => Event::Signalled { text: signals.next().cloned().unwrap_or_default() },
-        "terminated" => {
-            Event::Cancelled { reason: data()["reason"].as_str().unwrap_or_default().to_owned() }
-        }
+        "terminated" => Event::Cancelled { reason: data()["reason"].as_str().unwrap_or_default().to_owned() },
         "timed_out" => Event::DeadlinePassed,
         "model_called" | "tool_called" | "check_called" | "call_refused" | "nudged" | "completed"
         | "failed" => return Ok(Record::Effect),
@@ -433,12 +428,7 @@ fn copies(told: &Told) -> (Vec<Copied>, Vec<(AttemptId, i32)>) {
 }
 
 /// Let a tool call run with other arguments, as if the model had asked for these.
-fn edit(
-    arguments: &Json,
-    edited: Option<Task>,
-    told: &Told,
-    attempts: &mut [Copied],
-) -> Result<(), Error> {
+fn edit(arguments: &Json, edited: Option<Task>, told: &Told, attempts: &mut [Copied]) -> Result<(), Error> {
     let Some(task @ Task::Tool { turn, call }) = edited else {
         let text = "arguments: only a tool call has arguments; say which one it is to go on from";
         return Err(store::Error::Refused(text.into()).into());

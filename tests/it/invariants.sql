@@ -91,3 +91,24 @@ select v.execution_id, v.attempt_id from tenure.events v
  where v.kind = 'result_refused'
    and exists (select from tenure.events w where w.execution_id = v.execution_id and w.attempt_id = v.attempt_id
                   and w.kind in ('tool_returned', 'checked') and w.seq > v.seq);
+
+-- what a run copied is what the other one has, without gaps, and the next event says where it came from
+select f.id, f.forked_from from tenure.executions f
+ where f.forked_from is not null
+   and ((select count(*) from tenure.events v where v.execution_id = f.id and v.seq <= f.forked_at) <> f.forked_at
+        or not exists (select from tenure.events v where v.execution_id = f.id and v.seq = f.forked_at + 1 and v.kind = 'forked')
+        or exists (select from tenure.events v
+                     join tenure.events o on o.execution_id = f.forked_from and o.seq = v.seq
+                    where v.execution_id = f.id and v.seq <= f.forked_at
+                      and (v.kind, v.at, v.data::text) is distinct from (o.kind, o.at, o.data::text)));
+
+-- nothing that was copied is done again, and its result is the one of the original
+select t.execution_id, t.id from tenure.tasks t
+  join tenure.queue q on q.execution_id = t.execution_id and q.attempt_id = t.id
+ where t.copy_of is not null
+union all
+select r.execution_id, r.attempt_id from tenure.results r
+  join tenure.executions f on f.id = r.execution_id
+ where r.copy_of is not null
+   and not exists (select from tenure.results o where o.execution_id = f.forked_from and o.attempt_id = r.copy_of
+                      and (o.kind, o.turn, o.call, o.outcome) = (r.kind, r.turn, r.call, r.outcome));

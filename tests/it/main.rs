@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod demo;
 mod docs;
+mod forks;
 mod harness;
 mod invariants;
 mod list;

@@ -1,4 +1,5 @@
 //! `tenure agent …`: agents and their runs, with the commands and flags that users of Agentspan know.
+mod again;
 mod catalog;
 mod file;
 mod history;
@@ -48,6 +49,14 @@ pub enum Agent {
     Stop(steer::Target),
     /// Tell a run something that its model reads in each further turn
     Signal(steer::Signal),
+    /// Go on where a run failed, as a new run
+    Retry(again::Retry),
+    /// Begin again with the input of a run, as a new run
+    Restart(again::Restart),
+    /// Begin again at a step of a run, perhaps with other arguments, as a new run
+    Rerun(again::Rerun),
+    /// Go on from any event of a run, as a new run
+    Fork(again::Fork),
 }
 
 impl Agent {
@@ -68,6 +77,10 @@ impl Agent {
             Self::Resume(target) => steer::resume(&target, api, out).await,
             Self::Stop(target) => steer::stop(&target, api, out).await,
             Self::Signal(signal) => steer::signal(&signal, api, out).await,
+            Self::Retry(retry) => again::retry(&retry, api, out).await,
+            Self::Restart(restart) => again::restart(&restart, api, out).await,
+            Self::Rerun(rerun) => again::rerun(&rerun, api, out).await,
+            Self::Fork(fork) => again::fork(&fork, api, out).await,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod forks;
 mod queues;
 
 use actix_web::HttpResponse;
@@ -17,6 +18,8 @@ use crate::store::read::{attempts, events, executions};
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
+        .service(web::resource("/api/v1/executions/{id}/{way:fork|retry|restart|rerun}").post(forks::fork))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));

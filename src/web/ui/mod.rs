@@ -55,6 +55,10 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
         .service(
+            web::resource("/execution/{id}/{way:fork|retry|restart|rerun}")
+                .route(web::post().to(execution::again::begin)),
+        )
+        .service(
             pages("/execution/{id}/{tab}")
                 .route(read().to(execution::tab))
                 .route(web::post().to(actions::act)),
