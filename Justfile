@@ -24,6 +24,10 @@ sdk *args:
 browser *args:
     cargo test --test it browser:: {{ args }}
 
+# Pull the plug at every statement of every scenario, and count what was lost; `just torture --quick` takes a minute
+torture *args:
+    cargo run --release -- torture {{ args }}
+
 # Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
 bench-pages *args:
     cargo bench --bench pages -- {{ args }}

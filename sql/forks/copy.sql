@@ -5,6 +5,7 @@
 -- $8 context, $9 start key, $10 fork, retry, restart or rerun;
 -- then one array element per copied attempt: $11 id of the new execution, $12 old attempt, $13 new attempt, $14 whether
 -- it had ended by then, $15 another input and $16 another output (nulls: as they were)
+-- Does nothing unless the transaction has been opened (src/runtime/commit.rs).
 -- Returns: id of each one that was inserted: not those whose key is taken, nor those that were inserted before
 with forked as (
     insert into tenure.executions
@@ -18,6 +19,7 @@ with forked as (
            as n (id, original, at, version, input, state, context, start_key, way)
       join tenure.executions o on o.id = n.original
      where not exists (select from tenure.executions e where e.id = n.id)   -- the same fork again, after a lost answer
+       and current_setting('tenure.deciding', true) = 'on'
         on conflict (agent, start_key) where start_key is not null and status in ('running', 'paused', 'completed')
         do nothing
     returning id, forked_from, forked_at

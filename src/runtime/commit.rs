@@ -10,7 +10,8 @@
 //!
 //! 1. Nothing is answered before it is committed.
 //! 2. An item that can't be stored is refused by itself: the batch is halved until it stands alone.
-//! 3. When the database goes away in mid-commit, the same items are decided again; those that had been committed after
+//! 3. A transaction that was not opened writes nothing, although its statements are on their way already.
+//! 4. When the database goes away in mid-commit, the same items are decided again; those that had been committed after
 //!    all are recognised and answered as accepted.
 
 use std::collections::HashMap;
@@ -34,6 +35,10 @@ use crate::store::{self, queue::Expired};
 const BATCH: usize = 256;
 /// How long an item is kept while the database is away.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What follows is sent without waiting for this. Should this fail, as after a late cancel, the statements behind it would
+/// commit one by one; those that write look for this setting, which only the transaction has.
+const BEGIN: &str = "begin; set local tenure.deciding = on";
 
 /// Something for a committer.
 pub(super) enum Work {
@@ -161,7 +166,12 @@ async fn attempt(
     let answers = match tx.run().await {
         Ok(answers) => answers,
         Err(error) => {
-            let _ = client.batch_execute("rollback").await;
+            if client.batch_execute("rollback").await.is_err()
+                && let Some((client, _)) = connection.take()
+            {
+                // Nobody else may get a connection that is in the middle of a transaction.
+                drop(deadpool_postgres::Object::take(client));
+            }
             return Err(error);
         }
     };
@@ -301,7 +311,7 @@ impl<'a> Transaction<'a> {
         let copies: Vec<_> = forks.iter().map(|(_, f)| &f.row).collect();
         let begins_some = !rows.is_empty() || !copies.is_empty();
         let (began, inserted, copied, now, locked, taken) = join!(
-            db.batch_execute("begin"),
+            db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
             async { if copies.is_empty() { Ok(vec![]) } else { self.sql.fork(db, &copies).await } },
             async { if begins_some { self.sql.now(db).await.map(Some) } else { Ok(None) } },
