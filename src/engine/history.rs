@@ -89,9 +89,8 @@ pub fn rebuild(agent: &Agent, record: impl IntoIterator<Item = Record>) -> Resul
             }
             Record::Effect if point.due.is_empty() => return Err(torn("nothing led to it".into())),
             Record::Effect => point.take(),
-            Record::Note => {}
             Record::Copied if point.state.status == Status::Paused => point.state.status = Status::Running,
-            Record::Copied => {}
+            Record::Copied | Record::Note => {}
         }
         point.settle();
     }

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::fork::Fork;
+use super::inbox::{self, Parked};
 use super::reply::{decisive, stored};
 use super::{Outcome, answer};
-use crate::agent::Agent;
+use crate::agent::{Agent, Tool, ToolKind};
 use crate::engine::{
     self, Backoff, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
@@ -48,8 +49,11 @@ pub(super) struct Live {
 impl Live {
     /// Every queue that a decision about it can name.
     pub fn queues(&self) -> impl Iterator<Item = (String, String)> {
-        let names = self.agent.tools.iter().map(|t| &t.name).chain(&self.agent.stop_when);
-        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()))
+        let waits = |t: &&Tool| matches!(t.kind, ToolKind::Inbox { .. });
+        let inbox = self.agent.tools.iter().find(waits).map(|_| (inbox::QUEUE.to_owned(), String::new()));
+        let tools = self.agent.tools.iter().filter(move |t| !waits(t)).map(|t| &t.name);
+        let names = tools.chain(&self.agent.stop_when);
+        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default())).chain(inbox)
     }
 
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
@@ -167,6 +171,8 @@ pub(super) struct Batch {
     pub hold: Vec<ExecutionId>,
     pub release: Vec<ExecutionId>,
     pub hand_offs: Vec<HandOff>,
+    /// Calls that begin to wait for messages.
+    pub waits: Vec<Parked>,
     /// Executions whose end needs the text of an earlier turn.
     pub answers: Vec<(ExecutionId, u32)>,
 }
@@ -238,6 +244,10 @@ impl Batch {
     ) -> Result<(), IllegalEvent> {
         self.event(live, "forked", None, Some(fork.told.clone()));
         for (attempt, queue) in &fork.open {
+            if inbox::is_parked(*queue, around) {
+                self.park(live, *attempt, *queue);
+                continue;
+            }
             self.queued.push(NewQueued {
                 execution: live.id,
                 attempt: *attempt,
@@ -450,8 +460,15 @@ impl Batch {
         around: &impl Surroundings,
     ) -> AttemptId {
         let (execution, attempt) = (live.id, AttemptId::new());
-        let queue = around.queue(&name, live.domains.get(&name).map_or("", String::as_str));
-        let delay = if live.state.status == Status::Paused { f64::INFINITY } else { 0.0 };
+        let waits = live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
+        let queue = if waits {
+            self.waits.push((execution, attempt));
+            around.queue(inbox::QUEUE, "")
+        } else {
+            around.queue(&name, live.domains.get(&name).map_or("", String::as_str))
+        };
+        let is_held = waits || live.state.status == Status::Paused;
+        let delay = if is_held { f64::INFINITY } else { 0.0 };
         self.tasks.push(NewTask { execution, id: attempt, task, name, call_id, queue, input, at: live.at });
         self.queued.push(NewQueued {
             execution,
@@ -547,7 +564,46 @@ impl Batch {
         live.output = Some(answer::output(text.as_deref(), reply.finish.as_str(), &live.context));
     }
 
-    fn event(&mut self, live: &mut Live, kind: &'static str, attempt: Option<AttemptId>, data: Option<Json>) {
+    /// A call waits for a message, in no worker's queue.
+    pub fn park(&mut self, live: &Live, attempt: AttemptId, queue: i32) {
+        let (execution, priority) = (live.id, live.priority);
+        self.queued.push(NewQueued {
+            execution,
+            attempt,
+            queue,
+            priority,
+            delay: f64::INFINITY,
+            lease: None,
+        });
+    }
+
+    /// An attempt that begins in this batch, as if it had been taken from the queue.
+    pub fn begun(&self, live: &Live, attempt: AttemptId) -> Option<Taken> {
+        let task = self.tasks.iter().find(|t| t.id == attempt)?;
+        Some(Taken {
+            execution: live.id,
+            attempt,
+            task: task.task,
+            number: 1,
+            losses: 0,
+            name: task.name.clone(),
+            queue: task.queue,
+            polls: 0,
+            started_at: Some(live.at),
+            worker: None,
+            worker_id: None,
+            retries: None,
+            backoff_scale: None,
+        })
+    }
+
+    pub fn event(
+        &mut self,
+        live: &mut Live,
+        kind: &'static str,
+        attempt: Option<AttemptId>,
+        data: Option<Json>,
+    ) {
         live.seq += 1;
         live.touched = true;
         self.events.push(NewEvent { execution: live.id, seq: live.seq, kind, attempt, data, at: live.at });

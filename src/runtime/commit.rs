@@ -24,6 +24,7 @@ use tokio_postgres::Client;
 
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
 use super::fork::Fork;
+use super::inbox::{self, Mail, Pushed};
 use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
 use crate::agent::Agent;
 use crate::engine::{Event, Status, Task};
@@ -45,6 +46,7 @@ pub(super) enum Work {
     Start(Start),
     Fork(Box<Fork>),
     Control { id: ExecutionId, event: Event, by: String },
+    Message(Mail),
     Report(Report),
     Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
     Lost(Expired),
@@ -54,6 +56,7 @@ pub(super) enum Work {
 pub(super) enum Done {
     Started(Started),
     Controlled,
+    Messaged(Pushed),
     Reported(Reported),
 }
 
@@ -67,6 +70,7 @@ impl Work {
         match self {
             Self::Start(start) => start.id,
             Self::Fork(fork) => fork.row.id,
+            Self::Message(mail) => mail.to,
             Self::Control { id, .. } | Self::Model { id, .. } => *id,
             Self::Report(report) => report.execution,
             Self::Lost(expired) => expired.execution,
@@ -78,7 +82,16 @@ impl Work {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
             Self::Lost(e) => Some((e.execution, e.attempt, None, Some(e.lease_until))),
-            Self::Start(_) | Self::Fork(_) | Self::Control { .. } => None,
+            Self::Start(_) | Self::Fork(_) | Self::Control { .. } | Self::Message(_) => None,
+        }
+    }
+
+    /// The execution whose calls may have to wait for messages no longer.
+    fn may_end_a_wait(&self) -> Option<ExecutionId> {
+        match self {
+            Self::Message(mail) => Some(mail.to),
+            Self::Control { id, event: Event::StopRequested, .. } => Some(*id),
+            _ => None,
         }
     }
 
@@ -263,6 +276,11 @@ impl<'a> Transaction<'a> {
             if answers[i].is_some() {
                 continue;
             }
+            if let Work::Message(mail) = work {
+                let (at, live) = ((self.sql, self.client()), lives.get_mut(&mail.to));
+                answers[i] = Some(inbox::receive(at, mail, live, &mut batch).await?);
+                continue;
+            }
             let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
             if let Err(error) = &answer
                 && !matches!(work, Work::Control { .. })
@@ -272,6 +290,8 @@ impl<'a> Transaction<'a> {
             }
             answers[i] = Some(answer);
         }
+        let asked: Vec<_> = self.works().filter_map(|(_, w)| w.may_end_a_wait()).collect();
+        inbox::hand_over((self.sql, self.client()), &asked, &mut lives, &mut batch, &mut around).await?;
         for (id, turn) in std::mem::take(&mut batch.answers) {
             let reply = self.sql.reply(self.client(), id, turn).await?;
             if let Some(live) = lives.get_mut(&id) {
@@ -308,12 +328,12 @@ impl<'a> Transaction<'a> {
         ids.dedup();
         let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
         let forks: Vec<_> = self.works().filter_map(|(i, w)| fork_of(i, w)).collect();
-        let copies: Vec<_> = forks.iter().map(|(_, f)| &f.row).collect();
-        let begins_some = !rows.is_empty() || !copies.is_empty();
+        let histories: Vec<_> = forks.iter().map(|(_, f)| &f.row).collect();
+        let begins_some = !rows.is_empty() || !histories.is_empty();
         let (began, inserted, copied, now, locked, taken) = join!(
             db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
-            async { if copies.is_empty() { Ok(vec![]) } else { self.sql.fork(db, &copies).await } },
+            async { if histories.is_empty() { Ok(vec![]) } else { self.sql.fork(db, &histories).await } },
             async { if begins_some { self.sql.now(db).await.map(Some) } else { Ok(None) } },
             async { if ids.is_empty() { Ok(vec![]) } else { self.sql.lock(db, &ids).await } },
             async { if attempts.is_empty() { Ok(vec![]) } else { self.sql.take(db, &attempts).await } },
@@ -573,7 +593,9 @@ fn happened(work: &Work, taken: Taken) -> Happened<'static> {
             };
             Happened::Lost { taken, error }
         }
-        Work::Start(_) | Work::Fork(_) | Work::Control { .. } => Happened::Accepted { refused: None },
+        Work::Start(_) | Work::Fork(_) | Work::Control { .. } | Work::Message(_) => {
+            Happened::Accepted { refused: None }
+        }
     }
 }
 

@@ -392,7 +392,9 @@ fn record<'a>(past: &Past, signals: &mut impl Iterator<Item = &'a String>) -> Re
         "timed_out" => Event::DeadlinePassed,
         "model_called" | "tool_called" | "check_called" | "call_refused" | "nudged" | "completed"
         | "failed" => return Ok(Record::Effect),
-        "attempt_failed" | "attempt_lost" | "result_refused" | "condensed" => return Ok(Record::Note),
+        "attempt_failed" | "attempt_lost" | "result_refused" | "condensed" | "message_received" => {
+            return Ok(Record::Note);
+        }
         "forked" => return Ok(Record::Copied),
         _ => return Err(torn()),
     }))

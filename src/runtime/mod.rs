@@ -9,8 +9,10 @@ mod claims;
 mod clock;
 mod commit;
 pub mod fork;
+mod inbox;
 mod queues;
 mod reply;
+pub mod session;
 mod stats;
 mod wake;
 
@@ -30,6 +32,7 @@ use crate::store;
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
+pub use inbox::Pushed;
 pub use queues::Switched;
 pub use wake::News;
 

@@ -31,6 +31,8 @@ pub struct Statements {
     now: Statement,
     reply: Statement,
     copy: Statement,
+    /// Those about inboxes.
+    pub inbox: super::inbox::Statements,
 }
 
 /// A new execution.
@@ -322,6 +324,7 @@ impl Statements {
             now: db.prepare(include_str!("../../sql/executions/now.sql")).await?,
             reply: db.prepare(include_str!("../../sql/results/reply.sql")).await?,
             copy: db.prepare(super::forks::COPY).await?,
+            inbox: super::inbox::Statements::prepare(db).await?,
         })
     }
 

@@ -328,3 +328,73 @@ async fn a_second_click_begins_no_second_run() {
     let forks = server.get(&format!("/api/v1/executions/{id}/forks")).await.ok();
     assert_eq!(forks["forks"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn two_runs_are_compared_and_the_first_difference_is_marked() {
+    let (_database, server) = server().await;
+    let (id, _) = told(&server).await;
+    let how = json!({ "turn": 2, "call": 0, "arguments": { "for": "somebody else" } });
+    let copy = begin(&server, &id, "rerun", how).await;
+    let behind = server.get(&format!("/diff.json?a={id}&b={copy}")).await.ok();
+    assert_eq!(
+        (&behind["first_turn"], &behind["first_is"]),
+        (&json!(2), &json!("other outcome")),
+        "{behind}"
+    );
+    let task = server.take("act").await;
+    server.complete(&task, &json!({ "said": "act" })).await;
+    server.until(&copy, "COMPLETED").await;
+    let same = begin(&server, &id, "fork", json!({ "at": 9 })).await;
+    server.until(&same, "COMPLETED").await;
+    let same = server.get(&format!("/diff.json?a={id}&b={same}")).await.ok();
+    assert_eq!(
+        (&same["first_turn"], &same["verdict"]),
+        (&Value::Null, &json!("They are the same, step by step."))
+    );
+
+    let (page, _) = page_of(&server, &format!("/diff?a={id}&b={copy}")).await;
+    for part in ["They part in turn 2", "somebody else", "class=\"differs first\"", "class=\"add\""] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    assert!(page_of(&server, "/diff").await.0.contains("id of the first run"));
+    let told = tenure(&["agent", "diff", &id, &copy, "--server", server.base()]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("They part in turn 2") && told.contains("other input"), "{told}");
+    let unknown = server.get(&format!("/diff.json?a={id}&b=0199f0aa-0000-7000-8000-000000000001")).await;
+    assert_eq!(unknown.status, 404, "{}", unknown.text);
+    assert_eq!(server.get(&format!("/diff.json?a={id}")).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_conversation_goes_on_in_another_run_of_its_session() {
+    let (_database, server) = server().await;
+    let agent = agent("talk", &script(&[says("Hello, Ada.")]), json!([]));
+    let first = server.start_run(&agent, "I am Ada.").await;
+    server.until(&first, "COMPLETED").await;
+    let next = json!({ "prompt": "Who am I?", "idempotencyKey": "once" });
+    let path = format!("/api/v1/executions/{first}/continue");
+    let second = server.post(&path, &next).await.ok()["executionId"].as_str().unwrap().to_owned();
+    assert_eq!(server.post(&path, &next).await.ok()["executionId"], json!(second));
+    server.until(&second, "COMPLETED").await;
+    let input = server.workflow(&second).await["input"].clone();
+    assert_eq!((&input["prompt"], &input["session_id"]), (&json!("Who am I?"), &json!(first)));
+    let memory = json!([{ "role": "user", "message": "I am Ada." }, { "role": "assistant", "message": "Hello, Ada." }]);
+    assert_eq!(input["memory"], memory);
+    let told = tenure(&["agent", "continue", &second, "And now?", "--json", "--server", server.base()])
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let third = told["executionId"].as_str().unwrap();
+    server.until(third, "COMPLETED").await;
+    let input = server.workflow(third).await["input"].clone();
+    assert_eq!((input["memory"].as_array().unwrap().len(), &input["session_id"]), (4, &json!(first)));
+
+    let page = format!("/execution/{third}");
+    let fourth = begun(press(&server, &page, &format!("{page}/continue"), &[("prompt", "Go on.")]).await);
+    server.until(&fourth, "COMPLETED").await;
+    let (shown, _) = page_of(&server, &page).await;
+    assert!(shown.contains(&format!("session%3A%22{first}%22")), "{shown}");
+    let found = server.get(&format!("/executions.json?q=session:{first}")).await.ok();
+    assert_eq!(found["executions"].as_array().unwrap().len(), 3, "{found}");
+    assert_eq!(server.post(&path, &json!({ "prompt": " " })).await.status, 400);
+}

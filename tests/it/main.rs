@@ -15,6 +15,7 @@ mod forks;
 mod harness;
 mod invariants;
 mod list;
+mod messages;
 mod outage;
 mod postgres;
 mod queues;

@@ -1,4 +1,4 @@
-//! New runs that go on from old ones: retry, restart, rerun, fork.
+//! New runs that go on from old ones: retry, restart, rerun, fork; and where two runs part.
 
 use clap::Args;
 use reqwest::Method;
@@ -9,6 +9,7 @@ use crate::cli::{
     api::Api,
     failure::{Exit, Failure},
     terminal::Terminal,
+    text,
 };
 
 /// Flags of `agent retry`.
@@ -66,6 +67,31 @@ pub struct Fork {
     other: Other,
 }
 
+/// Flags of `agent continue`.
+#[derive(Debug, Args)]
+pub struct Continue {
+    /// The run that ended with an answer
+    #[arg(value_name = "ID")]
+    id: String,
+    /// What is said next
+    #[arg(value_name = "PROMPT")]
+    prompt: String,
+    /// The same key makes one run
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+/// Flags of `agent diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The first run
+    #[arg(value_name = "ID")]
+    a: String,
+    /// The second run
+    #[arg(value_name = "ID")]
+    b: String,
+}
+
 /// What may be other than in the old run.
 #[derive(Debug, Args)]
 pub struct Other {
@@ -106,6 +132,30 @@ pub(super) async fn fork(fork: &Fork, api: &Api, out: Terminal) -> Result<Exit, 
     begin(&fork.id, "fork", json!({ "at": fork.at }), &fork.other, api, out).await
 }
 
+pub(super) async fn go_on(next: &Continue, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    let mut body = json!({ "prompt": next.prompt });
+    if let Some(key) = &next.idempotency_key {
+        body["idempotencyKey"] = json!(key);
+    }
+    ask(&next.id, "continue", &body, api, out).await
+}
+
+pub(super) async fn diff(diff: &Diff, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    let page = if out.json { "diff.json" } else { "diff.txt" };
+    let request = api.request(Method::GET, &[page]).query(&[("a", &diff.a), ("b", &diff.b)]);
+    if out.json {
+        out.document(&api.json(request).await?, false);
+        return Ok(Exit::Ok);
+    }
+    let answer = api.send(request.timeout(std::time::Duration::from_secs(30))).await?;
+    let answer = answer
+        .text()
+        .await
+        .map_err(|error| Failure::new(Exit::NoServer, "the server's answer broke off").because(error))?;
+    out.say(text::lines(answer.trim_end()));
+    Ok(Exit::Ok)
+}
+
 async fn begin(
     id: &str,
     way: &str,
@@ -121,7 +171,11 @@ async fn begin(
             body[field] = json!(text);
         }
     }
-    let request = api.request(Method::POST, &["api", "v1", "executions", id, way]).json(&body);
+    ask(id, way, &body, api, out).await
+}
+
+async fn ask(id: &str, way: &str, body: &Value, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    let request = api.request(Method::POST, &["api", "v1", "executions", id, way]).json(body);
     let answer = api.json(request).await.map_err(|failure| name_execution(failure, id))?;
     if out.json {
         out.document(&answer, false);

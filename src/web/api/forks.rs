@@ -1,4 +1,4 @@
-//! Runs that go on from other runs: `POST /api/v1/executions/{id}/{fork,retry,restart,rerun}`, `GET …/forks`.
+//! Runs that go on from other runs: `POST /api/v1/executions/{id}/{fork,retry,restart,rerun,continue}`, `GET …/forks`.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,6 +9,7 @@ use crate::engine::Task;
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::runtime::fork::{At, Version, Wanted};
+use crate::runtime::session::Next;
 use crate::store::forks;
 use crate::web::body::{Body, reply};
 use crate::web::wire::{who, words};
@@ -94,6 +95,22 @@ fn version(said: Option<&Value>) -> Result<Version, Problem> {
             .map(Version::Number)
             .ok_or_else(|| Problem::new(400, "version: must be \"same\", \"newest\" or a number")),
     }
+}
+
+/// Body of `POST /api/v1/executions/{id}/continue`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Said {
+    prompt: String,
+    idempotency_key: Option<String>,
+}
+
+/// `POST /api/v1/executions/{id}/continue`: the next run of the conversation.
+pub async fn go_on(state: Data<State>, id: Path<String>, said: Body<Said>) -> Result<HttpResponse, Problem> {
+    let (after, said) = (words::execution_id(&id)?, said.0);
+    let next = Next { after, prompt: said.prompt, key: said.idempotency_key };
+    let started = state.runtime.go_on(next).await?;
+    Ok(reply(&json!({ "executionId": started.id, "after": after, "isNew": started.is_new })))
 }
 
 /// `GET /api/v1/executions/{id}/forks`: the runs that go on from this one, oldest first.

@@ -19,6 +19,7 @@ pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
+        .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
         .service(web::resource("/api/v1/executions/{id}/{way:fork|retry|restart|rerun}").post(forks::fork))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))

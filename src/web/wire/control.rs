@@ -14,6 +14,7 @@ use crate::web::body::{Body, done};
 use crate::web::{Problem, State};
 
 /// Who is asking, for the timeline.
+#[must_use]
 pub fn who(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "a client".to_owned(), |peer| format!("a client at {}", peer.ip()))
 }

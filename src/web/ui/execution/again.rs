@@ -1,4 +1,4 @@
-//! Forms that begin a new run from one that is shown: fork, retry, restart, rerun.
+//! Forms that begin a new run from one that is shown: fork, retry, restart, rerun, continue.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::engine::Task;
 use crate::json::{self, Json};
 use crate::runtime::fork::{At, Version, Wanted};
+use crate::runtime::session::Next;
 use crate::web::ui::kit::form;
 use crate::web::wire::words;
 use crate::web::{Problem, State};
@@ -56,6 +57,21 @@ pub async fn begin(
     let id = words::execution_id(&id)?;
     let wanted = sent.wanted(Wanted::new(id, sent.at(&way)?, &by), &way)?;
     let started = state.runtime.fork(wanted).await?;
+    Ok(form::see(&format!("/execution/{}", started.id)))
+}
+
+/// `POST /execution/{id}/continue`: begin the next run of the conversation, and show it.
+pub async fn go_on(
+    state: Data<State>,
+    id: Path<String>,
+    request: HttpRequest,
+    sent: web::Form<Sent>,
+) -> Result<HttpResponse, Problem> {
+    form::sender(&request, &sent.token)?;
+    let wanted = Wanted::new(words::execution_id(&id)?, At::Start, "");
+    let prompt = json::storable_text(sent.prompt.trim()).into_owned();
+    let next = Next { after: wanted.from, prompt, key: Some(sent.key(&wanted, "continue")) };
+    let started = state.runtime.go_on(next).await?;
     Ok(form::see(&format!("/execution/{}", started.id)))
 }
 

@@ -3,6 +3,7 @@
 use super::address::{Tab, Wanted};
 use super::{Part, Run, Statement};
 use crate::engine::Status;
+use crate::id::ExecutionId;
 use crate::store::forks::Fork;
 use crate::store::read::executions::Reason;
 use crate::store::read::run::Value;
@@ -39,6 +40,8 @@ pub struct Link {
     pub words: String,
     pub id: String,
     pub address: String,
+    /// The page that compares the two.
+    pub compared: String,
     pub mark: Option<shown::Mark>,
 }
 
@@ -47,6 +50,8 @@ pub struct Again {
     /// Made once per page, so that a second click makes no second run.
     pub key: String,
     pub can_retry: bool,
+    /// Whether the conversation can go on in another run.
+    pub can_continue: bool,
     /// As a person may edit it; empty when it is too long for a form.
     pub prompt: String,
     /// After which event a fork goes on.
@@ -62,6 +67,8 @@ pub struct Fact {
     /// What it is exactly.
     pub title: String,
     pub is_code: bool,
+    /// Where more of it is; empty for nowhere.
+    pub address: String,
 }
 
 pub struct Why {
@@ -119,7 +126,7 @@ impl Run<'_> {
             ended: reason.as_deref().map(|r| shown::sentence(&shown::text(r))),
             reasons: self.reasons.iter().map(|r| self.why(r)).collect(),
             origin: self.origin(),
-            forks: self.forks.iter().map(fork).collect(),
+            forks: self.forks.iter().map(|one| fork(self.id, one)).collect(),
             again: self.again(),
             then: self.then.as_ref().map(|then| Then {
                 event: then.event,
@@ -144,7 +151,8 @@ impl Run<'_> {
         };
         let at = if origin.at > 0 { format!("?at={}", origin.at) } else { String::new() };
         let (id, address) = (origin.id.to_string(), format!("/execution/{}{at}", origin.id));
-        Some(Link { words: how, id, address, mark: None })
+        let compared = format!("/diff?a={id}&b={}", self.id);
+        Some(Link { words: how, id, address, compared, mark: None })
     }
 
     fn again(&self) -> Again {
@@ -155,6 +163,7 @@ impl Run<'_> {
         Again {
             key: super::again::key(self),
             can_retry,
+            can_continue: head.status == Status::Completed,
             prompt: shown::text(prompt),
             at: self.newest(),
             can_fork: !is_end,
@@ -228,6 +237,7 @@ impl Run<'_> {
             value,
             more: String::new(),
             is_code: false,
+            address: String::new(),
         };
         let work = &self.work;
         let tokens = work.prompt_tokens + work.completion_tokens;
@@ -252,7 +262,11 @@ impl Run<'_> {
             },
         ];
         let code = |name, value: &str| Fact { is_code: true, ..fact(name, shown::excerpt(value, 120)) };
-        facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| code("Session", s)));
+        facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| {
+            let filter = format!("session:\"{}\"", shown::text(s));
+            let query = serde_urlencoded::to_string([("q", filter)]).unwrap_or_default();
+            Fact { address: format!("/executions?{query}"), ..code("Session", s) }
+        }));
         facts.extend(head.start_key.as_deref().map(|k| code("Idempotency key", k)));
         facts
     }
@@ -327,7 +341,7 @@ fn ids(forks: &[Fork]) -> Option<String> {
 }
 
 /// A run that goes on from the one that is shown.
-fn fork(fork: &Fork) -> Link {
+fn fork(of: ExecutionId, fork: &Fork) -> Link {
     let words = match fork.way.as_str() {
         "retry" => "Retried as ".to_owned(),
         "restart" => "Restarted as ".to_owned(),
@@ -335,7 +349,8 @@ fn fork(fork: &Fork) -> Link {
         _ => format!("Forked after event {} as ", fork.at),
     };
     let (id, address) = (fork.id.to_string(), format!("/execution/{}", fork.id));
-    Link { words, id, address, mark: Some(shown::status(fork.status, None)) }
+    let compared = format!("/diff?a={of}&b={id}");
+    Link { words, id, address, compared, mark: Some(shown::status(fork.status, None)) }
 }
 
 /// The reason that colours the status.

@@ -12,6 +12,7 @@
 //!   /execution/{id}/logs           what its workers logged                              logs
 //!   /execution/{id}/{state,payloads,agent}   JSON of it                                 documents
 //!   /execution/{id}/payload/…      whole payloads                                       download
+//!   /execution/{id}/message        a message into it                                    message
 //!   /execution/{id}/{fork,retry,restart,rerun}   a new run that goes on from it         again
 //! ```
 
@@ -24,6 +25,7 @@ pub mod download;
 mod events;
 mod frame;
 mod logs;
+pub mod message;
 mod rail;
 mod steps;
 
