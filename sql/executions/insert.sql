@@ -14,6 +14,5 @@ select id, agent, version, 'running', input, state, context, start_key, session_
        as n (id, agent, version, input, state, context, start_key, session_id, domains, domain, priority, timeout)
  where not exists (select from tenure.executions e where e.id = n.id)   -- the same start again, after a lost answer
    and current_setting('tenure.deciding', true) = 'on'
-    on conflict (agent, start_key) where start_key is not null and status in ('running', 'paused', 'completed')
-    do nothing
+    on conflict do nothing   -- a start key that is taken, or the same start again while its first transaction commits
 returning id

@@ -19,18 +19,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{future::BoxFuture, join};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
 use super::fork::Fork;
 use super::inbox::{self, Mail, Pushed};
-use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
+use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started};
 use crate::agent::Agent;
 use crate::engine::{Event, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
-use crate::store::{self, queue::Expired};
+use crate::store::{
+    self,
+    queue::{Expired, Why},
+};
 
 /// Most items in one commit.
 const BATCH: usize = 256;
@@ -45,10 +48,21 @@ const BEGIN: &str = "begin; set local tenure.deciding = on";
 pub(super) enum Work {
     Start(Start),
     Fork(Box<Fork>),
-    Control { id: ExecutionId, event: Event, by: String },
     Message(Mail),
+    /// `request` tells it from another one that wants the same.
+    Control {
+        id: ExecutionId,
+        event: Event,
+        by: String,
+        request: String,
+    },
     Report(Report),
-    Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
+    Model {
+        id: ExecutionId,
+        attempt: AttemptId,
+        worker: i64,
+        outcome: ModelOutcome,
+    },
     Lost(Expired),
 }
 
@@ -111,23 +125,24 @@ pub(super) async fn run(shared: Arc<Shared>, mut items: mpsc::Receiver<Item>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while items.recv_many(&mut waiting, BATCH).await > 0 {
         let mut todo: Vec<Option<Item>> = waiting.drain(..).map(Some).collect();
-        commit(&shared, &mut connection, &mut todo).await;
+        commit(&shared, &mut connection, &mut todo, false).await;
     }
 }
 
 type Connection = (deadpool_postgres::Object, Statements);
 
-/// Commit `items` and answer them; halve them when one of them can't be stored.
+/// Commit `items` and answer them; halve them when one of them can't be stored. `again`: they may be committed already.
 fn commit<'a>(
     shared: &'a Arc<Shared>,
     connection: &'a mut Option<Connection>,
     items: &'a mut [Option<Item>],
+    mut again: bool,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let since = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
-            let error = match attempt(shared, connection, items).await {
+            let error = match attempt(shared, connection, items, again).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -135,14 +150,15 @@ fn commit<'a>(
             metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
+                again = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
                 continue;
             }
             if items.len() > 1 && !error.is_transient() {
                 let (left, right) = items.split_at_mut(items.len() / 2);
-                commit(shared, connection, left).await;
-                commit(shared, connection, right).await;
+                commit(shared, connection, left, again).await;
+                commit(shared, connection, right, again).await;
                 return;
             }
             tracing::error!(?error, items = items.len(), "could not commit");
@@ -167,6 +183,7 @@ async fn attempt(
     shared: &Arc<Shared>,
     connection: &mut Option<Connection>,
     items: &mut [Option<Item>],
+    again: bool,
 ) -> Result<(), store::Error> {
     if connection.is_none() {
         let client = shared.pool.get().await?;
@@ -176,7 +193,7 @@ async fn attempt(
     let Some((client, statements)) = connection else { return Ok(()) };
     let began = Instant::now();
     let mut tx = Transaction::new(shared, client, statements, items);
-    let answers = match tx.run().await {
+    let answers = match tx.run(again).await {
         Ok(answers) => answers,
         Err(error) => {
             if client.batch_execute("rollback").await.is_err()
@@ -214,7 +231,7 @@ pub(super) struct After {
     /// Workers with whom an attempt was lost.
     pub lost: Vec<i64>,
     /// Model calls that go on here.
-    pub hand_offs: Vec<(HandOff, OwnedSemaphorePermit)>,
+    pub hand_offs: Vec<(Slot, HandOff)>,
 }
 
 type Answer = Result<Done, Error>;
@@ -231,7 +248,7 @@ struct Around<'a> {
     shared: &'a Shared,
     queues: &'a HashMap<(String, String), i32>,
     /// Room taken for model calls; given back unless they go on here.
-    slots: Vec<OwnedSemaphorePermit>,
+    slots: HashMap<AttemptId, Slot>,
 }
 
 impl Surroundings for Around<'_> {
@@ -240,9 +257,9 @@ impl Surroundings for Around<'_> {
         self.queues.get(&(name.to_owned(), domain.to_owned())).copied().unwrap_or_default()
     }
 
-    fn take_slot(&mut self) -> Option<(i64, f64)> {
-        let (slot, lease) = self.shared.model_slot()?;
-        self.slots.push(slot);
+    fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)> {
+        let (slot, lease) = self.shared.model_slot(attempt)?;
+        self.slots.insert(attempt, slot);
         Some(lease)
     }
 }
@@ -265,11 +282,14 @@ impl<'a> Transaction<'a> {
         self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, &item.work)))
     }
 
-    async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
+    async fn run(&mut self, again: bool) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
         let (mut lives, taken) = self.open(&mut answers).await?;
+        if again {
+            self.recognise(&mut answers).await?;
+        }
         let queues = self.queues(&lives).await?;
-        let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
+        let mut around = Around { shared: self.shared, queues: &queues, slots: HashMap::new() };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
         for (i, work) in self.works() {
@@ -311,7 +331,9 @@ impl<'a> Transaction<'a> {
                 *next = Some(Box::new(lease));
             }
         }
-        self.after.hand_offs = batch.hand_offs.into_iter().zip(around.slots).collect();
+        let hand_offs = batch.hand_offs.into_iter();
+        self.after.hand_offs =
+            hand_offs.filter_map(|h| Some((around.slots.remove(&h.attempt)?, h))).collect();
         Ok(answers)
     }
 
@@ -364,6 +386,24 @@ impl<'a> Transaction<'a> {
             lives.insert(row.id, Live::locked(row, agent));
         }
         Ok((lives, taken.into_iter().map(|t| (t.attempt, t)).collect()))
+    }
+
+    /// Answer what was wanted of executions and had been committed after all.
+    async fn recognise(&self, answers: &mut [Option<Answer>]) -> Result<(), store::Error> {
+        let wanted = || {
+            self.works().filter_map(|(i, work)| match work {
+                Work::Control { id, request, .. } => Some((i, *id, request)),
+                _ => None,
+            })
+        };
+        let (ids, requests): (Vec<_>, Vec<_>) = wanted().map(|(_, id, request)| (id, request)).unzip();
+        if !ids.is_empty() {
+            let known = store::commit::requested(self.db, &ids, &requests).await?;
+            for (i, ..) in wanted().filter(|(.., request)| known.contains(*request)) {
+                answers[i] = Some(Ok(Done::Controlled));
+            }
+        }
+        Ok(())
     }
 
     /// A start whose key is taken, or that had been committed after all.
@@ -560,8 +600,9 @@ fn decide(
         batch.decide(live, Happened::Forked(fork), around)?;
         return Ok(Done::Started(Started { id, version: fork.row.version, is_new: true }));
     }
-    if let Work::Control { event, by, .. } = work {
-        let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
+    if let Work::Control { event, by, request, .. } = work {
+        let (event, by, request) = (event.clone(), by.clone(), request.clone());
+        let happened = Happened::Controlled { event, by, request };
         batch.decide(live, happened, around)?;
         return Ok(Done::Controlled);
     }
@@ -586,10 +627,10 @@ fn happened(work: &Work, taken: Taken) -> Happened<'static> {
         Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
         Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
         Work::Lost(expired) => {
-            let error = if expired.gone {
-                format!("server {} is gone", expired.worker)
-            } else {
-                format!("worker {} fell silent: its lease ended", expired.worker)
+            let error = match expired.why {
+                Why::Gone => format!("server {} is gone", expired.worker),
+                Why::Forgotten => format!("server {} was not told that it has it", expired.worker),
+                Why::Silent => format!("worker {} fell silent: its lease ended", expired.worker),
             };
             Happened::Lost { taken, error }
         }

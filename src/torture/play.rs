@@ -82,11 +82,11 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// The same for what the clock does: the victim's alone, so the other server is stopped until it happens.
-    pub async fn open_clock(&mut self) {
+    /// The same for what only one of the servers does, perhaps the clock: the other one is stopped until it happens.
+    pub async fn open_alone(&mut self, clock: bool) {
         self.quiet().await;
         self.lane.other.process.signal(Signal::STOP);
-        self.lane.proxy.count(true, self.armed.take());
+        self.lane.proxy.count(clock, self.armed.take());
         let mut fired = self.lane.proxy.subscribe();
         let pid = self.lane.other.process.pid();
         self.window = Some(tokio::spawn(async move {

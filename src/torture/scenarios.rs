@@ -45,6 +45,7 @@ scenarios! {
     pause: "a run is paused and resumed",
     signal: "a run is sent a word",
     retry: "a failed call waits a second, then becomes ready",
+    model: "a model fails once, and is asked again a moment later",
     timer: "the time of a run is over",
     lost: "a worker falls silent, and its lease ends",
     stream: "a client follows a run to its end",
@@ -166,18 +167,30 @@ async fn retry(play: &mut Play<'_>) -> Result<(), Error> {
     play.until_ready(run, SLOW).await?;
     let task = play.take(SLOW).await?;
     play.perform(&task)?;
-    play.open_clock().await;
+    play.open_alone(true).await;
     play.report(&task, "FAILED", "/api/tasks").await?;
     play.until_ready(run, SLOW).await?;
     play.shut().await;
     play.finish(run).await
 }
 
+async fn model(play: &mut Play<'_>) -> Result<(), Error> {
+    let fails = json!([{ "text": "done", "delay_ms": 300, "fail": { "status": 503, "times": 1 } }]);
+    let model = play.lane.script("failing", &fails)?;
+    let mut agent = play.agent("failing", &[])?;
+    agent["model"] = model.into();
+    let run = play.start(&agent, "completed").await?;
+    play.open_alone(false).await;
+    play.until(run, "has ended", Run::has_ended).await?;
+    play.shut().await;
+    play.finish(run).await
+}
+
 async fn timer(play: &mut Play<'_>) -> Result<(), Error> {
     let agent = play.walker()?;
-    let run = play.start_with(&agent, "timed_out", &json!({ "timeoutSeconds": 1 })).await?;
+    let run = play.start_with(&agent, "timed_out", &json!({ "timeoutSeconds": 2 })).await?;
     play.until_ready(run, STEP).await?;
-    play.open_clock().await;
+    play.open_alone(true).await;
     play.until(run, "has ended", Run::has_ended).await?;
     play.shut().await;
     play.finish(run).await
@@ -187,7 +200,7 @@ async fn lost(play: &mut Play<'_>) -> Result<(), Error> {
     let run = waiting(play).await?;
     let task = play.take(STEP).await?;
     play.perform(&task)?;
-    play.open_clock().await;
+    play.open_alone(true).await;
     play.until(run, "has lost its worker", |r| r.many("attempt_lost") > 0).await?;
     play.shut().await;
     play.finish(run).await

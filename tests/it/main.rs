@@ -23,6 +23,7 @@ mod run_page;
 mod sdk;
 mod shutdown;
 mod sql;
+mod torture;
 mod ui;
 mod wire;
 mod worker;
