@@ -30,16 +30,32 @@ pub struct Changes {
     idempotency_key: Option<String>,
 }
 
-/// `POST /api/v1/executions/{id}/{way}`: a new run that goes on from this one.
-pub async fn fork(
-    state: Data<State>,
-    path: Path<(String, String)>,
-    request: HttpRequest,
-    changes: Body<Option<Changes>>,
-) -> Result<HttpResponse, Problem> {
-    let (id, way) = path.into_inner();
-    let (id, changes) = (words::execution_id(&id)?, changes.0.unwrap_or_default());
-    let wanted = changes.wanted(id, &way, &who(&request))?;
+/// `POST /api/v1/executions/{id}/fork`: a new run that goes on after an event of this one.
+pub async fn fork(state: Data<State>, id: Path<String>, request: HttpRequest, how: How) -> Answer {
+    begin(&state, &id, "fork", &request, how).await
+}
+
+/// `POST /api/v1/executions/{id}/retry`: one that goes on where this one failed.
+pub async fn retry(state: Data<State>, id: Path<String>, request: HttpRequest, how: How) -> Answer {
+    begin(&state, &id, "retry", &request, how).await
+}
+
+/// `POST /api/v1/executions/{id}/restart`: one with the same input, from the beginning.
+pub async fn restart(state: Data<State>, id: Path<String>, request: HttpRequest, how: How) -> Answer {
+    begin(&state, &id, "restart", &request, how).await
+}
+
+/// `POST /api/v1/executions/{id}/rerun`: one that goes on where a step of this one was called.
+pub async fn rerun(state: Data<State>, id: Path<String>, request: HttpRequest, how: How) -> Answer {
+    begin(&state, &id, "rerun", &request, how).await
+}
+
+type How = Body<Option<Changes>>;
+type Answer = Result<HttpResponse, Problem>;
+
+async fn begin(state: &State, id: &str, way: &'static str, request: &HttpRequest, how: How) -> Answer {
+    let (id, changes) = (words::execution_id(id)?, how.0.unwrap_or_default());
+    let wanted = changes.wanted(id, way, &who(request))?;
     let started = state.runtime.fork(wanted).await?;
     Ok(reply(&json!({ "executionId": started.id, "forkedFrom": id, "as": way, "isNew": started.is_new })))
 }

@@ -8,7 +8,7 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use serde::Serialize;
 use serde_json::json;
 
-use super::body::reply;
+use super::body::{reply, reply_text};
 use super::wire::words;
 use super::{Problem, State};
 use crate::id::{AttemptId, ExecutionId};
@@ -20,10 +20,19 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
         .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
-        .service(web::resource("/api/v1/executions/{id}/{way:fork|retry|restart|rerun}").post(forks::fork))
+        .service(web::resource("/api/v1/executions/{id}/fork").post(forks::fork))
+        .service(web::resource("/api/v1/executions/{id}/retry").post(forks::retry))
+        .service(web::resource("/api/v1/executions/{id}/restart").post(forks::restart))
+        .service(web::resource("/api/v1/executions/{id}/rerun").post(forks::rerun))
+        .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));
+}
+
+/// `GET /api/openapi.json`: every path for programs, and what it takes.
+async fn openapi() -> HttpResponse {
+    reply_text(include_str!("openapi.json"))
 }
 
 #[derive(Serialize)]

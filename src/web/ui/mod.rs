@@ -9,6 +9,8 @@ mod assets;
 mod diff;
 mod execution;
 mod executions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kit;
 mod markdown;
 mod payload;

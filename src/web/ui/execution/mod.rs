@@ -16,7 +16,7 @@
 //!   /execution/{id}/{fork,retry,restart,rerun}   a new run that goes on from it         again
 //! ```
 
-mod address;
+pub(super) mod address;
 pub mod again;
 mod attempts;
 mod conversation;
