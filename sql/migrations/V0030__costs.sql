@@ -9,7 +9,7 @@
 --
 -- Money is never stored with a call. It is computed from the call's tokens and the price that was in force when the
 -- call ended, so a price that is entered late counts for what it is dated to, and one dated to now changes nothing
--- before. What has no price has no cost: `cost` and `currency` are null then, never 0. Currencies are never added up.
+-- before. An answer that was copied from another run costs nothing again. What has no price has no cost: `cost` and `currency` are null then, never 0. Currencies are never added up.
 
 -- Of the prompt's tokens: those that the provider read from its cache, where it says so.
 alter table tenure.results add column cached_tokens bigint;
@@ -93,7 +93,7 @@ select r.execution_id,
   left join lateral tenure.price_of(tenure.model_name(t.name), r.ended_at) p on true
  cross join lateral tenure.cost_of(r.prompt_tokens, r.cached_tokens, r.completion_tokens, p.prompt, p.cached,
                                    p.completion) as c (cost)
- where r.kind = 'model' and r.outcome = 'completed';
+ where r.kind = 'model' and r.outcome = 'completed' and r.copy_of is null;
 
 create view tenure.cost_by_run as
 select u.execution_id,
@@ -107,7 +107,7 @@ select u.execution_id,
                sum(r.cached_tokens) as cached, sum(r.completion_tokens) as completion
           from tenure.results r
           join tenure.tasks t on t.execution_id = r.execution_id and t.id = r.attempt_id
-         where r.kind = 'model' and r.outcome = 'completed'
+         where r.kind = 'model' and r.outcome = 'completed' and r.copy_of is null
          group by r.execution_id, 2, width_bucket(r.ended_at, (select tenure.price_changes())),
                   r.prompt_tokens + r.completion_tokens > 0) u
   left join lateral tenure.price_of(u.model, u.at) p on true
@@ -130,7 +130,7 @@ select u.day,
           from tenure.results r
           join tenure.tasks t on t.execution_id = r.execution_id and t.id = r.attempt_id
           join tenure.executions e on e.id = r.execution_id
-         where r.kind = 'model' and r.outcome = 'completed'
+         where r.kind = 'model' and r.outcome = 'completed' and r.copy_of is null
          group by (r.ended_at at time zone 'UTC')::date, e.agent, 3,
                   width_bucket(r.ended_at, (select tenure.price_changes())), r.prompt_tokens + r.completion_tokens > 0) u
   left join lateral tenure.price_of(u.model, u.at) p on true

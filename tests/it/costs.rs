@@ -213,6 +213,13 @@ async fn each_call_has_the_price_of_its_time_and_currencies_are_not_added_up() {
     shows(&page(&server, "/executions").await, &format!("≥ ${}.00", first.0));
     let of_run = cost(&server, &id).await;
     assert_eq!((&of_run["pricedCalls"], &of_run["unpricedCalls"]), (&json!(1), &json!(1)));
+
+    // What is a copy of another run's answer costs nothing again.
+    db.batch_execute("update tenure.results set copy_of = attempt_id where kind = 'model' and turn = 1")
+        .await
+        .unwrap();
+    let of_run = cost(&server, &id).await;
+    assert_eq!((&of_run["pricedCalls"], &of_run["unpricedCalls"]), (&json!(0), &json!(1)));
 }
 
 #[tokio::test]

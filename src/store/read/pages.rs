@@ -98,8 +98,9 @@ pub struct Step {
     pub prompt_tokens: Option<i64>,
     /// Tokens written, for a model call.
     pub completion_tokens: Option<i64>,
-    /// What it cost, where that was looked up and is known.
-    pub cost: Option<Money>,
+    /// What it cost, where that was looked up and it did: an answer copied from another run cost nothing again. `Some(None)`
+    /// is a cost that is not known.
+    pub cost: Option<Option<Money>>,
 }
 
 impl From<&Row> for Step {

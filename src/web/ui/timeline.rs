@@ -164,8 +164,8 @@ fn tokens(steps: &[Step]) -> String {
 /// Of a turn: the sum of what its calls cost, and how many have no price.
 fn spent_in(steps: &[Step]) -> Spent {
     let mut cost = Cost::default();
-    for step in steps.iter().filter(|s| s.prompt_tokens.is_some()) {
-        match &step.cost {
+    for call in steps.iter().filter_map(|s| s.cost.as_ref()) {
+        match call {
             Some(money) => {
                 cost.priced += 1;
                 cost.sums.push(money.clone());

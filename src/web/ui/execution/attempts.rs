@@ -81,7 +81,7 @@ pub async fn price(run: &Run<'_>, db: &impl GenericClient, steps: &mut [Step]) -
     let calls: Vec<_> = steps.iter().filter(|s| s.prompt_tokens.is_some()).map(|s| s.id).collect();
     let mut costs = costs::of_attempts(db, run.id, &calls).await?;
     for step in steps {
-        step.cost = costs.remove(&step.id).flatten();
+        step.cost = costs.remove(&step.id);
     }
     Ok(())
 }
@@ -114,6 +114,10 @@ impl Attempt {
             error: step.error.as_deref().map(|e| shown::excerpt(e, 600)),
         }
     }
+}
+
+fn money(step: &Step) -> Option<&costs::Money> {
+    step.cost.as_ref()?.as_ref()
 }
 
 /// The attempts for programs.
@@ -157,8 +161,8 @@ pub fn sheet(steps: &[Step]) -> Sheet {
             Cell::text(s.error.clone()),
             Cell::int(s.prompt_tokens),
             Cell::int(s.completion_tokens),
-            s.cost.as_ref().map_or(Cell::None, |m| Cell::Number(m.amount.clone())),
-            Cell::text(s.cost.as_ref().map(|m| m.currency.clone())),
+            money(s).map_or(Cell::None, |m| Cell::Number(m.amount.clone())),
+            Cell::text(money(s).map(|m| m.currency.clone())),
         ]
     }));
     sheet
