@@ -586,8 +586,8 @@ impl Runtime {
         Ok(queue.is_some())
     }
 
-    /// Resolves when `execution` has more than `seq` events: soon after a commit anywhere, after about a second when the
-    /// hint to it was lost. Waiting costs no connection and, however many wait, one look at the table a second.
+    /// Resolves when `execution` may have more than `seq` events: soon after a commit anywhere, and at the latest after
+    /// a few seconds. The caller reads the table again; this is a hint.
     pub async fn changed(&self, execution: ExecutionId, seq: i32) {
         self.shared.watched.changed(&self.shared.pool, execution, seq).await;
     }

@@ -112,7 +112,7 @@ impl Watched {
         }
     }
 
-    /// Resolves when there are events beyond `seq`.
+    /// Resolves when there are events beyond `seq`, or after a while all the same.
     pub async fn changed(&self, pool: &Pool, id: ExecutionId, seq: i32) {
         let (mut receiver, new) = {
             let mut map = self.map();
@@ -125,7 +125,7 @@ impl Watched {
             // Something may have been committed between the caller's look and this entry.
             let _ = self.refresh_these(pool, &[id]).await;
         }
-        let _ = receiver.wait_for(|known| *known > seq).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), receiver.wait_for(|known| *known > seq)).await;
     }
 
     /// The truth, looked up each second for all that are watched, in one statement.

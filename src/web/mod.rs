@@ -25,7 +25,6 @@ use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, PathConfig, QueryConfig, ServiceConfig};
-use tokio::sync::Semaphore;
 
 use crate::runtime::Runtime;
 pub use auth::{ApiKey, is_open};
@@ -33,9 +32,6 @@ pub use body::{MAX_BODY, reply};
 pub use problem::Problem;
 #[cfg(any(test, fuzzing))]
 pub use ui::fuzz;
-
-/// Streams of runs that read at the same time, each with one connection to the database.
-const READERS: usize = 4;
 
 /// Says whether a model provider is configured, and if not, what to do.
 pub type ProviderCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -62,21 +58,13 @@ pub struct State {
     live: ui::Live,
     /// The numbers above the list of executions.
     summary: ui::Summary,
-    /// Streams that look at the database at the same time; however many there are, others get at it, too.
-    readers: Arc<Semaphore>,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self {
-            runtime,
-            config,
-            live: ui::Live::default(),
-            summary: ui::Summary::default(),
-            readers: Arc::new(Semaphore::new(READERS)),
-        }
+        Self { runtime, config, live: ui::Live::default(), summary: ui::Summary::default() }
     }
 }
 

@@ -10,9 +10,6 @@
 //! 1. Frame numbers grow.
 //! 2. Going on after frame n gives exactly the frames after n.
 //! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
-//! 4. Who reads slowly makes the server hold one page of events, and who reads nothing for a minute is cut off.
-//! 5. A silent stream costs a heartbeat, and no look at the database of its own. However many read at once, others get
-//!    at the database as well.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -48,7 +45,6 @@ pub async fn stream(
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
     let pool = state.runtime.pool();
-    let reader = state.readers.acquire().await;
     let found = async { executions::get(&pool.get().await?, id).await };
     let execution = match found.await {
         Err(error) if error.is_transient() => {
@@ -57,20 +53,16 @@ pub async fn stream(
         found => found?,
     };
     let agent = state.runtime.agent(&execution.agent, execution.version).await?;
-    drop(reader);
     let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let mut heartbeat = interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
-    // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
-    let last = last.unwrap_or(0).min(frame_id(execution.last_seq, true));
     let watch = Watch {
         state,
         id,
         agent,
-        last,
-        next_seq: seq_of(last),
-        has_more: true,
+        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
+        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
         ended: false,
         parted: false,
@@ -117,11 +109,6 @@ struct Watch {
     agent: std::sync::Arc<Agent>,
     /// Number of the last frame that was read.
     last: i64,
-    /// The first event that is read next. At first that of the last frame: its second frame may be missing, and it may be
-    /// the end of the run.
-    next_seq: i32,
-    /// Whether there may be more than was read.
-    has_more: bool,
     waiting: VecDeque<Bytes>,
     /// Nothing comes after what is waiting.
     ended: bool,
@@ -143,21 +130,21 @@ impl Watch {
             if self.ended {
                 return None;
             }
-            if !self.has_more {
-                self.wait().await;
-            } else if let Err(error) = self.read().await {
+            if let Err(error) = self.read().await {
                 tracing::debug!(?error, execution.id = %self.id, "a stream breaks off; its client comes back");
                 self.part(1000);
+            } else if self.waiting.is_empty() && !self.ended {
+                self.wait().await;
             }
         }
     }
 
-    /// Wait until there is more, or it is time for a sign of life.
+    /// Wait until there may be more, or it is time for a sign of life.
     async fn wait(&mut self) {
-        let seq = self.next_seq - 1;
+        let seq = seq_of(self.last);
         let runtime = &self.state.runtime;
         tokio::select! {
-            () = runtime.changed(self.id, seq) => self.has_more = true,
+            () = runtime.changed(self.id, seq) => {}
             _ = self.heartbeat.tick() => self.waiting.push_back(Bytes::from_static(b":heartbeat\n\n")),
             () = runtime.stop().cancelled() => self.part(250),
         }
@@ -171,12 +158,9 @@ impl Watch {
 
     /// Read the events after the last frame into frames.
     async fn read(&mut self) -> Result<(), store::Error> {
-        let _reader = self.state.readers.acquire().await;
         let db = self.state.runtime.pool().get().await?;
-        let events = events::since(&db, self.id, self.next_seq, PAGE).await?;
-        self.has_more = false;
+        let events = events::since(&db, self.id, seq_of(self.last), PAGE).await?;
         for event in events {
-            self.next_seq = event.seq + 1;
             let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
             for frame in frames(&event, &self.agent, end.as_ref()) {
                 if frame.id > self.last {
