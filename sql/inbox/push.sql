@@ -2,7 +2,7 @@
 -- a day wait there.
 --
 -- Does nothing unless the transaction has been opened (src/runtime/commit.rs).
--- Returns: id when it is in the inbox, also when it had been before its answer was lost
+-- Returns: is_new: false when it had been there before its answer was lost (zero rows when the inbox is full)
 with pushed as (
     insert into tenure.inbox (execution_id, id, payload)
     select $1, $2, $3::json
@@ -12,6 +12,6 @@ with pushed as (
         on conflict do nothing
     returning id
 )
-select id from pushed
-union
-select id from tenure.inbox where execution_id = $1::uuid and id = $2::uuid
+select true as is_new from pushed
+union all
+select false from tenure.inbox where execution_id = $1::uuid and id = $2::uuid

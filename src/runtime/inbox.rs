@@ -83,11 +83,15 @@ pub(super) async fn receive(
         let text = format!("execution {} has ended and takes no messages", mail.to);
         return Ok(Err(Error::Conflict(text)));
     }
-    if !sql.inbox.push(db, mail.to, mail.id, &mail.payload).await? {
-        return Ok(Ok(Done::Messaged(Pushed::Full)));
+    match sql.inbox.push(db, mail.to, mail.id, &mail.payload).await? {
+        None => return Ok(Ok(Done::Messaged(Pushed::Full))),
+        Some(true) => {
+            let data = json!({ "id": mail.id, "by": crate::json::storable_text(&mail.by) });
+            batch.event(live, "message_received", None, Some(Json::of(&data)));
+        }
+        // It had been committed after all, before the answer was lost.
+        Some(false) => {}
     }
-    let data = json!({ "id": mail.id, "by": crate::json::storable_text(&mail.by) });
-    batch.event(live, "message_received", None, Some(Json::of(&data)));
     Ok(Ok(Done::Messaged(Pushed::Taken(mail.id))))
 }
 

@@ -68,7 +68,7 @@ impl Statements {
         })
     }
 
-    /// Put a message into the inbox of a locked execution; false when that is full.
+    /// Put a message into the inbox of a locked execution: whether it is new there; `None` when the inbox is full.
     ///
     /// # Errors
     ///
@@ -79,8 +79,9 @@ impl Statements {
         execution: ExecutionId,
         id: Uuid,
         payload: &Json,
-    ) -> Result<bool, Error> {
-        Ok(db.query_opt(&self.push, &[&execution, &id, payload, &MAX_MESSAGES]).await?.is_some())
+    ) -> Result<Option<bool>, Error> {
+        let row = db.query_opt(&self.push, &[&execution, &id, payload, &MAX_MESSAGES]).await?;
+        Ok(row.map(|r| r.try_get(0)).transpose()?)
     }
 
     /// Calls of locked executions that wait for a message, oldest first.
