@@ -5,6 +5,7 @@
 //! the documented exit codes ([`Exit`]).
 pub mod agent;
 pub mod api;
+pub mod cost;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -124,6 +125,11 @@ pub enum Command {
     /// Look at queues, pause and resume them
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// What model calls cost, by day, agent or model, or of one run
+    Cost(cost::Cost),
+    /// What models cost: list, set and remove prices
+    #[command(subcommand)]
+    Prices(cost::Prices),
     /// Run the server: API, pages, models and timers in one process
     Serve(serve::Serve),
     /// Play the story of a run whose worker and server get killed
@@ -172,6 +178,8 @@ impl Cli {
             Command::Agent(command) => command.run(&global.api()?, out).await,
             Command::Why { id } => why::run(&global.api()?, out, &id).await,
             Command::Queue(command) => command.run(&global.api()?, out).await,
+            Command::Cost(command) => command.run(&global.api()?, out).await,
+            Command::Prices(command) => command.run(&global.api()?, out).await,
             Command::Serve(serve) => serve::run(serve, global.api_key()).await,
             Command::Demo(demo) => demo::run(demo, out).await,
             Command::Worker(program) => program::run(program, &global.server()?, global.api_key()).await,
@@ -245,6 +253,11 @@ mod tests {
             "tenure worker --queue q -- ./tool --flag",
             "tenure psql -- -c select",
             "tenure queue list",
+            "tenure cost --by agent --days 30",
+            "tenure cost x",
+            "tenure prices set openai/gpt* --prompt 2.5 --completion 10 --from 2026-01-31",
+            "tenure prices import -",
+            "tenure prices remove 3",
             "tenure queue pause x --reason maintenance --domain d",
             "tenure queue resume x",
         ] {
@@ -262,6 +275,9 @@ mod tests {
             "tenure worker --queue q",
             "tenure agent execution --since yesterday",
             "tenure --server ftp://x agent list",
+            "tenure cost --days 0",
+            "tenure cost x --by day",
+            "tenure prices set openai/x --prompt 1",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

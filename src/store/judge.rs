@@ -115,6 +115,15 @@ pub async fn versions(db: &Client, agent: &str) -> Result<(i64, i64, Option<i32>
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
+/// How many runs go on from a run.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn forks(db: &Client, id: ExecutionId) -> Result<i64, Error> {
+    Ok(db.query_one(include_str!("../../sql/torture/forks.sql"), &[&id]).await?.try_get(0)?)
+}
+
 /// The schema, to compare two databases by.
 ///
 /// # Errors

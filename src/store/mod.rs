@@ -3,8 +3,10 @@
 //! Functions take any client or transaction, so the caller decides what is one transaction.
 
 pub mod agents;
+pub mod forks;
 pub mod inbox;
 pub mod logs;
+pub mod prices;
 pub mod read;
 pub mod task_defs;
 

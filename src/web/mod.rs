@@ -16,6 +16,7 @@ mod body;
 mod health;
 mod metrics;
 mod outer;
+mod price;
 mod problem;
 mod ui;
 pub mod wire;

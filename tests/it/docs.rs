@@ -213,7 +213,8 @@ fn flags() -> Vec<clap::Arg> {
             command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
         found.extend(named.filter(|arg| arg.get_long().is_some()).cloned());
         let settled = |name: &str| {
-            let clients = matches!(name, "agent" | "why" | "queue" | "completions" | "help");
+            let clients =
+                matches!(name, "agent" | "why" | "queue" | "cost" | "prices" | "completions" | "help");
             let instruments = name.starts_with("torture") || name == "demo-worker";
             !clients && !instruments
         };

@@ -2,6 +2,8 @@
 
 pub mod agents;
 pub mod attempts;
+pub mod costs;
+pub mod diff;
 pub mod events;
 pub mod executions;
 pub mod health;

@@ -1,5 +1,7 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod forks;
+mod prices;
 mod queues;
 
 use actix_web::HttpResponse;
@@ -17,6 +19,16 @@ use crate::store::read::{attempts, events, executions};
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/executions/{id}/cost").get(prices::of_run))
+        .service(web::resource("/api/costs").get(prices::spent))
+        .service(web::resource("/api/prices").get(prices::list).post(prices::set))
+        .service(web::resource("/api/prices/{id}").delete(prices::remove))
+        .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
+        .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
+        .service(web::resource("/api/v1/executions/{id}/fork").post(forks::fork))
+        .service(web::resource("/api/v1/executions/{id}/retry").post(forks::retry))
+        .service(web::resource("/api/v1/executions/{id}/restart").post(forks::restart))
+        .service(web::resource("/api/v1/executions/{id}/rerun").post(forks::rerun))
         .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))

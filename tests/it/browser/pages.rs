@@ -55,6 +55,7 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
+        page("costs", "/costs?by=agent", "Set a price"),
         page("agents", "/agents", "librarian"),
         page("agent", "/agents/librarian", "Start a run"),
         page("look", "/look", "Asia/Kathmandu"),
@@ -64,9 +65,10 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 2] {
+fn empty_pages() -> [Page; 3] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
+        page("costs-empty", "/costs", "No prices yet"),
         page("queues-empty", "/queues", "Postgres"),
     ]
 }
