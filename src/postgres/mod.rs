@@ -36,7 +36,7 @@ use std::{
 };
 
 pub use connection::{Config, Connection};
-pub use ephemeral::ephemeral;
+pub use ephemeral::{durable_ephemeral, ephemeral};
 pub use error::{Attempt, Error};
 pub use lock::{DataDirLock, Holder};
 

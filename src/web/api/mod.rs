@@ -1,6 +1,7 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
 mod queues;
+mod work;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -17,6 +18,8 @@ use crate::store::read::{attempts, events, executions};
 pub fn routes(app: &mut ServiceConfig) {
     app.service(web::resource("/api/executions/{id}/why").get(why))
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
+        .service(web::resource("/api/v1/starts").post(work::starts))
+        .service(web::resource("/api/v1/work").post(work::work))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));
