@@ -17,5 +17,6 @@ pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod torture;
 pub mod web;
 pub mod worker;

@@ -2,6 +2,8 @@
 --
 -- Parameters, one array each: $1 execution, $2 attempt, $3 worker that must have it (null: whoever has it),
 -- $4 lease end that it must still have (null: any)
+-- Does nothing unless the transaction has been opened (src/runtime/commit.rs): statements are sent without waiting for its
+-- `begin`, and if that fails, they must not commit one by one.
 -- Returns: what the attempt was, and who had it since when. An attempt that does not come back was too late.
 with taken as (
     delete from tenure.queue q
@@ -10,6 +12,7 @@ with taken as (
        and q.attempt_id   = o.attempt_id
        and (o.worker_id   is null or q.worker_id = o.worker_id)
        and (o.lease_until is null or q.lease_until = o.lease_until)
+       and current_setting('tenure.deciding', true) = 'on'
     returning q.*
 )
 select t.execution_id, t.id, t.kind, t.turn, t.call, t.attempt, t.losses, t.name, t.call_id, t.queue_id,

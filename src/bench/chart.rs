@@ -45,7 +45,8 @@ struct Row {
 pub fn page(report: &Report) -> Result<String, Error> {
     let charts = report.figures.iter().filter(|f| f.goal != Goal::None).map(chart).collect();
     let others = report.figures.iter().filter(|f| f.goal == Goal::None);
-    let others = others.map(|f| Row { scenario: f.scenario, name: f.name.clone(), value: value(f) }).collect();
+    let others =
+        others.map(|f| Row { scenario: f.scenario, name: f.name.clone(), value: value(f) }).collect();
     let css = include_str!("../../static/app.css");
     Ok(Page { css, about: &report.about, quick: report.quick, charts, others }.render()?)
 }

@@ -24,7 +24,13 @@ pub enum Shape {
 }
 
 /// Steps per second of `shape` over so many connections.
-pub async fn steps(rig: &Rig, shape: Shape, connections: usize, output: usize, long: Duration) -> Result<f64, Error> {
+pub async fn steps(
+    rig: &Rig,
+    shape: Shape,
+    connections: usize,
+    output: usize,
+    long: Duration,
+) -> Result<f64, Error> {
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let output = format!(r#"{{"ok":true,"text":"{}"}}"#, "abcdefghij ".repeat(output / 11 + 1));
     let mut tasks = vec![];
@@ -68,7 +74,8 @@ async fn rows(
     while !stop.load(Ordering::Relaxed) {
         let after: Vec<AttemptId> = (0..batch).map(|_| AttemptId::new()).collect();
         let numbers = vec![n; batch];
-        db.execute(&step, &[&executions, &before, &after, &numbers, &input, &output, &state, &Some(1_i64)]).await?;
+        db.execute(&step, &[&executions, &before, &after, &numbers, &input, &output, &state, &Some(1_i64)])
+            .await?;
         done.fetch_add(batch as u64, Ordering::Relaxed);
         before = after;
         n += 1;
@@ -120,7 +127,8 @@ async fn own(
         let (execution, attempt) = (row.get::<_, crate::id::ExecutionId>(0), row.get::<_, AttemptId>(1));
         let number: i32 = row.get(2);
         let arrays = (vec![execution], vec![attempt], vec![AttemptId::new()], vec![number + 1]);
-        db.execute(&step, &[&arrays.0, &arrays.1, &arrays.2, &arrays.3, &input, &output, &state, &nobody]).await?;
+        db.execute(&step, &[&arrays.0, &arrays.1, &arrays.2, &arrays.3, &input, &output, &state, &nobody])
+            .await?;
         done.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())

@@ -44,7 +44,8 @@ impl Reading {
             commits: row.get("commits"),
             syncs: row.get("syncs"),
             server: processor(server, false),
-            postgres: processor(postmaster, true) + children(postmaster).map(|c| processor(c, false)).sum::<f64>(),
+            postgres: processor(postmaster, true)
+                + children(postmaster).map(|c| processor(c, false)).sum::<f64>(),
         })
     }
 

@@ -106,7 +106,11 @@ impl Plan {
                 };
                 let result = tokio::select! { result = done => result, () = stop.cancelled() => Ok(()) };
                 if let Err(error) = result {
-                    shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error.to_string());
+                    shared
+                        .trouble
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .get_or_insert(error.to_string());
                     shared.stop.cancel();
                 }
             });
@@ -135,7 +139,9 @@ enum Role {
 impl Load {
     /// How long the reports took that were answered since the last call, shortest first.
     pub fn acknowledged(&self) -> Vec<Duration> {
-        let mut all = std::mem::take(&mut *self.shared.acknowledged.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let mut all = std::mem::take(
+            &mut *self.shared.acknowledged.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
         all.sort_unstable();
         all
     }
@@ -222,7 +228,9 @@ impl Shared {
             match answer.status {
                 200 => next = Some(serde_json::from_slice(&answer.body)?),
                 204 => {}
-                status => return Err(format!("report: {status} {}", String::from_utf8_lossy(&answer.body)).into()),
+                status => {
+                    return Err(format!("report: {status} {}", String::from_utf8_lossy(&answer.body)).into());
+                }
             }
             if task.input_data.last {
                 start_run(&mut http, self.plan.agent).await?;
@@ -252,7 +260,10 @@ impl Shared {
         let mut attempts: Vec<Attempt> = vec![];
         loop {
             let report = |a: &Attempt| {
-                format!(r#"{{"execution":"{}","attempt":"{}","output":{}}}"#, a.execution, a.attempt, self.output)
+                format!(
+                    r#"{{"execution":"{}","attempt":"{}","output":{}}}"#,
+                    a.execution, a.attempt, self.output
+                )
             };
             let reports: Vec<_> = attempts.iter().map(report).collect();
             let body = format!(
@@ -262,7 +273,9 @@ impl Shared {
             let began = Instant::now();
             let answer = http.post("/api/v1/work", &body).await?;
             if answer.status != 200 {
-                return Err(format!("work: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+                return Err(
+                    format!("work: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into()
+                );
             }
             let ended = attempts.iter().filter(|a| a.input.last).count();
             let worked: Worked = serde_json::from_slice(&answer.body)?;
@@ -277,13 +290,24 @@ impl Shared {
                 let body = format!(r#"{{"starts":[{}]}}"#, vec![start.clone(); ended].join(","));
                 let answer = http.post("/api/v1/starts", &body).await?;
                 if answer.status != 200 {
-                    return Err(format!("starts: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+                    return Err(format!(
+                        "starts: {} {}",
+                        answer.status,
+                        String::from_utf8_lossy(&answer.body)
+                    )
+                    .into());
                 }
             }
         }
     }
 
-    async fn locally(&self, runtime: &Runtime, agent: &Arc<agent::Agent>, version: i32, n: usize) -> Result<(), Error> {
+    async fn locally(
+        &self,
+        runtime: &Runtime,
+        agent: &Arc<agent::Agent>,
+        version: i32,
+        n: usize,
+    ) -> Result<(), Error> {
         let worker = format!("bench-{n}");
         let output = Json::from_text(RawValue::from_string(self.output.clone())?.get().into())?;
         let mut next = None;

@@ -35,8 +35,20 @@ pub struct Figure {
 
 impl Figure {
     /// A figure with its value in every round.
-    pub fn new(scenario: &'static str, name: impl Into<String>, unit: &'static str, goal: Goal, rounds: Vec<f64>) -> Self {
+    pub fn new(
+        scenario: &'static str,
+        name: impl Into<String>,
+        unit: &'static str,
+        goal: Goal,
+        rounds: Vec<f64>,
+    ) -> Self {
         Self { scenario, name: name.into(), unit, goal, rounds, note: String::new() }
+    }
+
+    /// A scenario that ended early; it has reached nothing.
+    #[must_use]
+    pub fn failed(scenario: &'static str, error: &Error) -> Self {
+        Self::new(scenario, "could not be measured", "", Goal::AtLeast(0.0), vec![]).note(error.to_string())
     }
 
     /// The same with a word.
@@ -89,7 +101,11 @@ impl Figure {
     fn cells(&self) -> [String; 7] {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         let (least, most) = self.range();
-        let range = if self.rounds.len() > 1 { format!("{} – {}", shown(least), shown(most)) } else { String::new() };
+        let range = if self.rounds.len() > 1 {
+            format!("{} – {}", shown(least), shown(most))
+        } else {
+            String::new()
+        };
         let goal = match self.goal {
             Goal::AtLeast(goal) => format!("≥ {}", shown(goal)),
             Goal::AtMost(goal) => format!("≤ {}", shown(goal)),
@@ -164,7 +180,8 @@ impl Report {
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
-        let about: serde_json::Map<_, _> = self.about.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
+        let about: serde_json::Map<_, _> =
+            self.about.iter().map(|(n, v)| ((*n).to_owned(), json!(v))).collect();
         json!({ "about": about, "quick": self.quick, "figures": self.figures.iter().map(Figure::json).collect::<Vec<_>>() })
     }
 
@@ -211,7 +228,11 @@ pub fn into_document(document: &str, figures: &str) -> Result<String, Error> {
 }
 
 /// Machine, versions, settings.
-pub async fn about(rig: &Rig, options: &Options, began: Instant) -> Result<Vec<(&'static str, String)>, Error> {
+pub async fn about(
+    rig: &Rig,
+    options: &Options,
+    began: Instant,
+) -> Result<Vec<(&'static str, String)>, Error> {
     let row = rig
         .db
         .query_one(
@@ -224,13 +245,47 @@ pub async fn about(rig: &Rig, options: &Options, began: Instant) -> Result<Vec<(
     let said = |n: usize| row.get::<_, String>(n);
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     Ok(vec![
-        ("tenure", format!("{}, {}", env!("CARGO_PKG_VERSION"), if cfg!(debug_assertions) { "debug build" } else { "release build" })),
+        (
+            "tenure",
+            format!(
+                "{}, {}",
+                env!("CARGO_PKG_VERSION"),
+                if cfg!(debug_assertions) { "debug build" } else { "release build" }
+            ),
+        ),
         ("commit", output("git", &["describe", "--always", "--dirty"])),
-        ("machine", format!("{cores} cores ({}), {} GB, Linux {}", field("/proc/cpuinfo", "model name"), memory(), output("uname", &["-r"]))),
-        ("load averages at the end", first_line("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", ")),
+        (
+            "machine",
+            format!(
+                "{cores} cores ({}), {} GB, Linux {}",
+                field("/proc/cpuinfo", "model name"),
+                memory(),
+                output("uname", &["-r"])
+            ),
+        ),
+        (
+            "load averages at the end",
+            first_line("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", "),
+        ),
         ("Postgres", format!("{}, private; shared_buffers {}, max_wal_size {}", said(0), said(1), said(2))),
-        ("durability", format!("fsync {}, synchronous_commit {}, full_page_writes {}, wal_compression {}", said(3), said(4), said(5), said(6))),
-        ("rounds", format!("{} of each comparison, {} s in all", if options.quick { 1 } else { options.rounds }, began.elapsed().as_secs())),
+        (
+            "durability",
+            format!(
+                "fsync {}, synchronous_commit {}, full_page_writes {}, wal_compression {}",
+                said(3),
+                said(4),
+                said(5),
+                said(6)
+            ),
+        ),
+        (
+            "rounds",
+            format!(
+                "{} of each comparison, {} s in all",
+                if options.quick { 1 } else { options.rounds },
+                began.elapsed().as_secs()
+            ),
+        ),
         ("all of it", "workers, server and Postgres share the machine".to_owned()),
     ])
 }
@@ -251,10 +306,10 @@ fn first_line(file: &str) -> String {
 
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stderr(std::process::Stdio::null()).output();
-    output.ok().filter(|o| o.status.success()).map_or_else(
-        || "unknown".to_owned(),
-        |o| String::from_utf8_lossy(&o.stdout).trim().to_owned(),
-    )
+    output
+        .ok()
+        .filter(|o| o.status.success())
+        .map_or_else(|| "unknown".to_owned(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
 }
 
 #[cfg(test)]

@@ -96,7 +96,9 @@ impl Rig {
     pub async fn serve(&self) -> Result<Server, Error> {
         let server = self.server(&[]).await?;
         let mut http = Connection::open(server.address).await?;
-        for (agent, model, turns) in [(Agent::Ten, "demo/ten", 25), (Agent::Endless, "demo/endless", 1_000_000)] {
+        for (agent, model, turns) in
+            [(Agent::Ten, "demo/ten", 25), (Agent::Endless, "demo/endless", 1_000_000)]
+        {
             let tool = json!({ "name": TOOL, "description": "Does it.", "inputSchema": { "type": "object" }, "toolType": "worker" });
             let agent = json!({
                 "name": agent.name(), "model": model, "instructions": "Do it.", "tools": [tool], "maxTurns": turns,
@@ -104,10 +106,13 @@ impl Rig {
             });
             let answer = http.post("/api/agent/deploy", &json!({ "agentConfig": agent }).to_string()).await?;
             if answer.status != 200 {
-                return Err(format!("deploy: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+                return Err(
+                    format!("deploy: {} {}", answer.status, String::from_utf8_lossy(&answer.body)).into()
+                );
             }
         }
-        let definition = json!({ "name": TOOL, "retryCount": 2, "retryLogic": "FIXED", "retryDelaySeconds": 0 });
+        let definition =
+            json!({ "name": TOOL, "retryCount": 2, "retryLogic": "FIXED", "retryDelaySeconds": 0 });
         http.post("/api/metadata/taskdefs", &json!([definition]).to_string()).await?;
         Ok(server)
     }
@@ -154,7 +159,9 @@ async fn connected(config: &Config) -> Result<Client, Error> {
     let (client, connection) = config.connect().await?;
     tokio::spawn(connection);
     client
-        .batch_execute("set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0")
+        .batch_execute(
+            "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0",
+        )
         .await?;
     Ok(client)
 }

@@ -8,6 +8,7 @@ use super::{
     failure::{Exit, Failure},
     serve::failure,
     terminal::Terminal,
+    text,
 };
 use crate::{postgres, server, store};
 
@@ -18,6 +19,8 @@ pub enum Db {
     Migrate(postgres::Options),
     /// Print which Postgres it is and which migrations it has
     Status(postgres::Options),
+    /// Look whether everything holds that must always hold, and print what breaks it
+    Verify(postgres::Options),
 }
 
 /// Flags of `psql`.
@@ -37,11 +40,12 @@ pub struct Psql {
 ///
 /// The database can't be found or used.
 pub async fn run(command: Db, out: Terminal) -> Result<Exit, Failure> {
-    let (Db::Migrate(options) | Db::Status(options)) = &command;
+    let (Db::Migrate(options) | Db::Status(options) | Db::Verify(options)) = &command;
     let cluster = cluster(options).await?;
     let done = match command {
         Db::Migrate(_) => migrate(&cluster, out).await,
         Db::Status(_) => status(&cluster, out).await,
+        Db::Verify(_) => verify(&cluster, out).await,
     };
     cluster.stop().await.map_err(failure)?;
     done
@@ -99,6 +103,45 @@ async fn status(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Fail
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Rows of an invariant that are shown.
+const SHOWN: usize = 20;
+
+async fn verify(cluster: &postgres::Cluster, out: Terminal) -> Result<Exit, Failure> {
+    let (client, connection) = cluster.config().connect().await.map_err(failure)?;
+    let connection = tokio::spawn(connection);
+    let broken = store::invariants::broken(&client, SHOWN).await;
+    drop(client);
+    let _ = connection.await;
+    let broken = broken.map_err(|error| match error {
+        store::Error::NotFound { .. } => {
+            Failure::new(Exit::Failed, "there is nothing of Tenure in this database")
+                .next("tenure db migrate")
+        }
+        error => failure(error),
+    })?;
+    let asked = store::invariants::invariants().len();
+    if out.json {
+        let broken: Vec<_> = broken
+            .iter()
+            .map(|b| {
+                let row: serde_json::Map<_, _> =
+                    b.row.iter().map(|(c, v)| (c.clone(), v.as_str().into())).collect();
+                serde_json::json!({ "invariant": b.invariant.name, "says": b.invariant.says, "row": row })
+            })
+            .collect();
+        let document = serde_json::json!({ "database": cluster.url(), "asked": asked, "broken": broken });
+        out.document(&document, false);
+    } else if broken.is_empty() {
+        out.say(format!("all {asked} invariants hold"));
+    } else {
+        for b in &broken {
+            let row: Vec<_> = b.row.iter().map(|(column, value)| format!("{column} {value}")).collect();
+            out.say(text::lines(&format!("broken: {}\n  {}", b.invariant.says, row.join(", "))));
+        }
+    }
+    Ok(if broken.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
 /// Become psql.

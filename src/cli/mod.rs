@@ -17,6 +17,7 @@ pub mod queue;
 pub mod serve;
 pub mod terminal;
 pub mod text;
+pub mod torture;
 pub mod why;
 
 use std::process::ExitCode;
@@ -144,9 +145,14 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Pull the plug at every statement of every scenario, and count what was lost
+    Torture(torture::Torture),
     /// The tool worker of the demo
     #[command(hide = true)]
     DemoWorker(demo::worker::DemoWorker),
+    /// The tool worker of the torture
+    #[command(hide = true)]
+    TortureWorker(torture::TortureWorker),
 }
 
 impl Cli {
@@ -180,7 +186,9 @@ impl Cli {
                 clap_complete::generate(shell, &mut Self::command(), "tenure", &mut std::io::stdout());
                 Ok(Exit::Ok)
             }
+            Command::Torture(torture) => torture::run(torture, out).await,
             Command::DemoWorker(worker) => demo::worker::run(worker, &global.server()?).await,
+            Command::TortureWorker(worker) => torture::worker(worker, &global.server()?).await,
         }
     }
 }

@@ -53,7 +53,6 @@ lc_messages = 'C'
 /// How long a process that looks ready may take no session.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
-
 /// What this process has to let go of in the end.
 #[derive(Debug)]
 pub(super) struct Owned {

@@ -120,7 +120,7 @@ pub(super) enum Happened {
     /// It was accepted; with a reason when it must end at once.
     Accepted { refused: Option<String> },
     /// Somebody wants something.
-    Controlled { event: Event, by: String },
+    Controlled { event: Event, by: String, request: String },
     /// A worker reported.
     Reported { taken: Taken, outcome: Outcome, worker: String },
     /// A server's model call ended.
@@ -164,7 +164,7 @@ pub(super) trait Surroundings {
     /// The id of a queue that was asked for before.
     fn queue(&self, name: &str, domain: &str) -> i32;
     /// Room for one more model call here: the server's worker id and the seconds of its lease.
-    fn take_slot(&mut self) -> Option<(i64, f64)>;
+    fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)>;
 }
 
 impl Batch {
@@ -187,8 +187,8 @@ impl Batch {
                 }
                 Ok(())
             }
-            Happened::Controlled { event, by } => {
-                let by = Some(Json::of(&json!({ "by": storable_text(&by) })));
+            Happened::Controlled { event, by, request } => {
+                let by = Some(Json::of(&json!({ "by": storable_text(&by), "request": request })));
                 let cause = match event {
                     Event::Paused => Cause { kind: "paused", data: by, ..Cause::none() },
                     Event::Resumed => Cause { kind: "resumed", data: by, ..Cause::none() },
@@ -383,7 +383,7 @@ impl Batch {
         let (execution, attempt) = (live.id, AttemptId::new());
         let queue = around.queue(super::MODEL_QUEUE, "");
         let paused = live.state.status == Status::Paused;
-        let lease = if paused { None } else { around.take_slot() };
+        let lease = if paused { None } else { around.take_slot(attempt) };
         if lease.is_some() {
             self.hand_offs.push(HandOff { execution, attempt, agent: live.agent.clone(), turn, upto });
         }

@@ -3,25 +3,33 @@
 //! Every server does all of it; each statement takes what it can lock and skips the rest, so no leader is needed. Only
 //! the clock of Postgres decides.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::Shared;
 use super::commit::Work;
 use crate::engine::Event;
-use crate::store;
+use crate::store::{self, queue::Looker, queue::Why};
 
 /// Longest time between two looks.
 const SWEEP: Duration = Duration::from_secs(1);
 /// A server that was not heard of this long is taken for dead, its lock or no lock.
 const SILENT_SECS: f64 = 30.0;
+/// A server whose lock has vanished has this long to say that it lives.
+const DOUBT: Duration = Duration::from_millis(400);
+/// A model call that this server has for so long and does not perform, it was never told of.
+const FORGOTTEN_SECS: f64 = 2.0;
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(2);
 
 /// Run until the server has closed.
 pub(super) async fn run(shared: Arc<Shared>) {
     let (mut swept, mut beaten, mut forgot) = (None::<Instant>, None::<Instant>, Instant::now());
+    let mut doubted = HashMap::new();
     let due = |last: Option<Instant>, every: Duration| last.is_none_or(|at| at.elapsed() >= every);
     loop {
         let mut wait = SWEEP;
@@ -29,19 +37,24 @@ pub(super) async fn run(shared: Arc<Shared>) {
             let db = shared.pool.get().await?;
             while promote(&shared, &db).await? {}
             overdue(&shared, &db).await?;
-            if due(swept, SWEEP) {
-                swept = Some(Instant::now());
-                lost(&shared, &db).await?;
-                shared.claims.sweep().await?;
-                shared.claims.note_workers().await?;
-                shared.watched.refresh(&shared.pool).await?;
-            }
-            let just_locked = shared.just_locked.swap(false, Ordering::AcqRel);
+            let just_locked = shared.lock_changed.swap(false, Ordering::AcqRel);
             if just_locked || due(beaten, BEAT) {
                 beaten = Some(Instant::now());
                 if store::servers::beat(&db, shared.session.id).await? {
                     shared.known_alive.notify_one();
                 }
+            }
+            if due(swept, SWEEP) || !doubted.is_empty() {
+                lost(&shared, &db, &mut doubted).await?;
+            }
+            if !doubted.is_empty() {
+                wait = DOUBT;
+            }
+            if due(swept, SWEEP) {
+                swept = Some(Instant::now());
+                shared.claims.sweep().await?;
+                shared.claims.note_workers().await?;
+                shared.watched.refresh(&shared.pool).await?;
             }
             if forgot.elapsed() > Duration::from_hours(1) {
                 forgot = Instant::now();
@@ -71,9 +84,32 @@ async fn promote(shared: &Shared, db: &deadpool_postgres::Object) -> Result<bool
     Ok(more)
 }
 
-/// Attempts whose worker is gone or silent count as lost.
-async fn lost(shared: &Arc<Shared>, db: &deadpool_postgres::Object) -> Result<(), store::Error> {
-    for expired in store::queue::expired(db, 500, SILENT_SECS).await? {
+/// Servers whose lock was not there at the last look: when that was first so, and when they had been heard of then.
+type Doubted = HashMap<i64, (Instant, Timestamp)>;
+
+/// Attempts whose worker is gone or silent count as lost. A server is gone when it has not been heard of since its lock was
+/// first missed; one that is only connecting again says so in time.
+async fn lost(
+    shared: &Arc<Shared>,
+    db: &deadpool_postgres::Object,
+    doubted: &mut Doubted,
+) -> Result<(), store::Error> {
+    let looker = Looker {
+        id: shared.session.id,
+        performs: shared.session.performs(),
+        forgotten_secs: FORGOTTEN_SECS,
+        silent_secs: SILENT_SECS,
+    };
+    let before = std::mem::take(doubted);
+    for expired in store::queue::expired(db, 500, &looker).await? {
+        if expired.why == Why::Gone {
+            let (worker, heard) = expired.heard;
+            let known = before.get(&worker).filter(|(_, then)| *then == heard).copied();
+            let (since, _) = *doubted.entry(worker).or_insert(known.unwrap_or((Instant::now(), heard)));
+            if since.elapsed() < DOUBT {
+                continue;
+            }
+        }
         // Answered through the committer; if that fails, the next look finds it again.
         let _ = shared.submit(Work::Lost(expired));
     }
@@ -82,7 +118,8 @@ async fn lost(shared: &Arc<Shared>, db: &deadpool_postgres::Object) -> Result<()
 
 async fn overdue(shared: &Arc<Shared>, db: &deadpool_postgres::Object) -> Result<(), store::Error> {
     for id in store::queue::overdue(db, 500).await? {
-        let _ = shared.submit(Work::Control { id, event: Event::DeadlinePassed, by: "clock".into() });
+        let (by, request) = ("clock".into(), String::new());
+        let _ = shared.submit(Work::Control { id, event: Event::DeadlinePassed, by, request });
     }
     Ok(())
 }

@@ -10,7 +10,8 @@
 //!
 //! 1. Nothing is answered before it is committed.
 //! 2. An item that can't be stored is refused by itself: the batch is halved until it stands alone.
-//! 3. When the database goes away in mid-commit, the same items are decided again; those that had been committed after
+//! 3. A transaction that was not opened writes nothing, although its statements are on their way already.
+//! 4. When the database goes away in mid-commit, the same items are decided again; those that had been committed after
 //!    all are recognised and answered as accepted.
 
 use std::collections::HashMap;
@@ -18,28 +19,46 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{future::BoxFuture, join};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 
 use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
-use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Start, Started};
+use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started};
 use crate::agent::Agent;
 use crate::engine::{Event, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
-use crate::store::{self, queue::Expired};
+use crate::store::{
+    self,
+    queue::{Expired, Why},
+};
 
 /// Most items in one commit.
 const BATCH: usize = 256;
 /// How long an item is kept while the database is away.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What follows is sent without waiting for this. Should this fail, as after a late cancel, the statements behind it would
+/// commit one by one; those that write look for this setting, which only the transaction has.
+const BEGIN: &str = "begin; set local tenure.deciding = on";
+
 /// Something for a committer.
 pub(super) enum Work {
     Start(Start),
-    Control { id: ExecutionId, event: Event, by: String },
+    /// `request` tells it from another one that wants the same.
+    Control {
+        id: ExecutionId,
+        event: Event,
+        by: String,
+        request: String,
+    },
     Report(Report),
-    Model { id: ExecutionId, attempt: AttemptId, worker: i64, outcome: ModelOutcome },
+    Model {
+        id: ExecutionId,
+        attempt: AttemptId,
+        worker: i64,
+        outcome: ModelOutcome,
+    },
     Lost(Expired),
 }
 
@@ -81,23 +100,24 @@ pub(super) async fn run(shared: Arc<Shared>, mut items: mpsc::Receiver<Item>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while items.recv_many(&mut waiting, BATCH).await > 0 {
         let mut todo: Vec<Option<Item>> = waiting.drain(..).map(Some).collect();
-        commit(&shared, &mut connection, &mut todo).await;
+        commit(&shared, &mut connection, &mut todo, false).await;
     }
 }
 
 type Connection = (deadpool_postgres::Object, Statements);
 
-/// Commit `items` and answer them; halve them when one of them can't be stored.
+/// Commit `items` and answer them; halve them when one of them can't be stored. `again`: they may be committed already.
 fn commit<'a>(
     shared: &'a Arc<Shared>,
     connection: &'a mut Option<Connection>,
     items: &'a mut [Option<Item>],
+    mut again: bool,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let since = Instant::now();
         let mut pause = Duration::from_millis(20);
         loop {
-            let error = match attempt(shared, connection, items).await {
+            let error = match attempt(shared, connection, items, again).await {
                 Ok(()) => return,
                 Err(error) => error,
             };
@@ -105,14 +125,15 @@ fn commit<'a>(
             metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
+                again = true;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
                 continue;
             }
             if items.len() > 1 && !error.is_transient() {
                 let (left, right) = items.split_at_mut(items.len() / 2);
-                commit(shared, connection, left).await;
-                commit(shared, connection, right).await;
+                commit(shared, connection, left, again).await;
+                commit(shared, connection, right, again).await;
                 return;
             }
             tracing::error!(?error, items = items.len(), "could not commit");
@@ -137,6 +158,7 @@ async fn attempt(
     shared: &Arc<Shared>,
     connection: &mut Option<Connection>,
     items: &mut [Option<Item>],
+    again: bool,
 ) -> Result<(), store::Error> {
     if connection.is_none() {
         let client = shared.pool.get().await?;
@@ -146,10 +168,15 @@ async fn attempt(
     let Some((client, statements)) = connection else { return Ok(()) };
     let began = Instant::now();
     let mut tx = Transaction::new(shared, client, statements, items);
-    let answers = match tx.run().await {
+    let answers = match tx.run(again).await {
         Ok(answers) => answers,
         Err(error) => {
-            let _ = client.batch_execute("rollback").await;
+            if client.batch_execute("rollback").await.is_err()
+                && let Some((client, _)) = connection.take()
+            {
+                // Nobody else may get a connection that is in the middle of a transaction.
+                drop(deadpool_postgres::Object::take(client));
+            }
             return Err(error);
         }
     };
@@ -179,7 +206,7 @@ pub(super) struct After {
     /// Workers with whom an attempt was lost.
     pub lost: Vec<i64>,
     /// Model calls that go on here.
-    pub hand_offs: Vec<(HandOff, OwnedSemaphorePermit)>,
+    pub hand_offs: Vec<(Slot, HandOff)>,
 }
 
 type Answer = Result<Done, Error>;
@@ -196,7 +223,7 @@ struct Around<'a> {
     shared: &'a Shared,
     queues: &'a HashMap<(String, String), i32>,
     /// Room taken for model calls; given back unless they go on here.
-    slots: Vec<OwnedSemaphorePermit>,
+    slots: HashMap<AttemptId, Slot>,
 }
 
 impl Surroundings for Around<'_> {
@@ -205,9 +232,9 @@ impl Surroundings for Around<'_> {
         self.queues.get(&(name.to_owned(), domain.to_owned())).copied().unwrap_or_default()
     }
 
-    fn take_slot(&mut self) -> Option<(i64, f64)> {
-        let (slot, lease) = self.shared.model_slot()?;
-        self.slots.push(slot);
+    fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)> {
+        let (slot, lease) = self.shared.model_slot(attempt)?;
+        self.slots.insert(attempt, slot);
         Some(lease)
     }
 }
@@ -230,11 +257,14 @@ impl<'a> Transaction<'a> {
         self.items.iter().enumerate().filter_map(|(i, item)| item.as_ref().map(|item| (i, &item.work)))
     }
 
-    async fn run(&mut self) -> Result<Vec<Option<Answer>>, store::Error> {
+    async fn run(&mut self, again: bool) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
         let (mut lives, taken) = self.open(&mut answers).await?;
+        if again {
+            self.recognise(&mut answers).await?;
+        }
         let queues = self.queues(&lives).await?;
-        let mut around = Around { shared: self.shared, queues: &queues, slots: vec![] };
+        let mut around = Around { shared: self.shared, queues: &queues, slots: HashMap::new() };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
         for (i, work) in self.works() {
@@ -269,7 +299,9 @@ impl<'a> Transaction<'a> {
                 *next = Some(Box::new(lease));
             }
         }
-        self.after.hand_offs = batch.hand_offs.into_iter().zip(around.slots).collect();
+        let hand_offs = batch.hand_offs.into_iter();
+        self.after.hand_offs =
+            hand_offs.filter_map(|h| Some((around.slots.remove(&h.attempt)?, h))).collect();
         Ok(answers)
     }
 
@@ -287,7 +319,7 @@ impl<'a> Transaction<'a> {
         ids.dedup();
         let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
         let (began, inserted, now, locked, taken) = join!(
-            db.batch_execute("begin"),
+            db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
             async { if rows.is_empty() { Ok(None) } else { self.sql.now(db).await.map(Some) } },
             async { if ids.is_empty() { Ok(vec![]) } else { self.sql.lock(db, &ids).await } },
@@ -309,6 +341,24 @@ impl<'a> Transaction<'a> {
             lives.insert(row.id, Live::locked(row, agent));
         }
         Ok((lives, taken.into_iter().map(|t| (t.attempt, t)).collect()))
+    }
+
+    /// Answer what was wanted of executions and had been committed after all.
+    async fn recognise(&self, answers: &mut [Option<Answer>]) -> Result<(), store::Error> {
+        let wanted = || {
+            self.works().filter_map(|(i, work)| match work {
+                Work::Control { id, request, .. } => Some((i, *id, request)),
+                _ => None,
+            })
+        };
+        let (ids, requests): (Vec<_>, Vec<_>) = wanted().map(|(_, id, request)| (id, request)).unzip();
+        if !ids.is_empty() {
+            let known = store::commit::requested(self.db, &ids, &requests).await?;
+            for (i, ..) in wanted().filter(|(.., request)| known.contains(*request)) {
+                answers[i] = Some(Ok(Done::Controlled));
+            }
+        }
+        Ok(())
     }
 
     /// A start whose key is taken, or that had been committed after all.
@@ -382,9 +432,12 @@ impl<'a> Transaction<'a> {
             sql.release(db, &batch.release),
             async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
         );
+        // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
         results.and(events).and(messages).and(tasks).and(retries)?;
-        withdrawn.and(held).and(advanced)?;
-        let (released, not_leased) = (released?, queued?);
+        let not_leased = queued?;
+        withdrawn.and(held)?;
+        let released = released?;
+        advanced?;
         let leased = if nexts.is_empty() { vec![] } else { claims.claim_nexts(self.db, nexts).await? };
         db.batch_execute("commit").await?;
         self.after.ready = released;
@@ -491,8 +544,9 @@ fn decide(
         batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
         return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
     }
-    if let Work::Control { event, by, .. } = work {
-        let happened = Happened::Controlled { event: event.clone(), by: by.clone() };
+    if let Work::Control { event, by, request, .. } = work {
+        let (event, by, request) = (event.clone(), by.clone(), request.clone());
+        let happened = Happened::Controlled { event, by, request };
         batch.decide(live, happened, around)?;
         return Ok(Done::Controlled);
     }
@@ -517,10 +571,10 @@ fn happened(work: &Work, taken: Taken) -> Happened {
         Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
         Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
         Work::Lost(expired) => {
-            let error = if expired.gone {
-                format!("server {} is gone", expired.worker)
-            } else {
-                format!("worker {} fell silent: its lease ended", expired.worker)
+            let error = match expired.why {
+                Why::Gone => format!("server {} is gone", expired.worker),
+                Why::Forgotten => format!("server {} was not told that it has it", expired.worker),
+                Why::Silent => format!("worker {} fell silent: its lease ended", expired.worker),
             };
             Happened::Lost { taken, error }
         }

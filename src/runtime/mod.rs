@@ -13,8 +13,9 @@ mod reply;
 mod stats;
 mod wake;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -165,7 +166,22 @@ pub struct ModelCall {
     /// The last message that it sees.
     pub upto: u32,
     /// Held while it is performed.
-    pub slot: OwnedSemaphorePermit,
+    pub slot: Slot,
+}
+
+/// Room for a model call, and the word of this server that it performs it. A call that it has and does not perform (a commit
+/// went through, and its answer was lost) counts as lost.
+#[derive(Debug)]
+pub struct Slot {
+    attempt: AttemptId,
+    performs: Arc<Mutex<HashSet<AttemptId>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.performs.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.attempt);
+    }
 }
 
 /// Everything a server process shares. Cheap to clone.
@@ -178,7 +194,21 @@ struct Session {
     id: i64,
     model_queue: i32,
     slots: Arc<Semaphore>,
+    performs: Arc<Mutex<HashSet<AttemptId>>>,
     lease_secs: f64,
+}
+
+impl Session {
+    fn slot(&self, room: OwnedSemaphorePermit, attempt: AttemptId) -> Slot {
+        let performs = self.performs.clone();
+        performs.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
+        Slot { attempt, performs, _room: room }
+    }
+
+    /// Model calls that this server performs.
+    fn performs(&self) -> Vec<AttemptId> {
+        self.performs.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
 }
 
 struct Shared {
@@ -195,8 +225,8 @@ struct Shared {
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
     due: Notify,
-    /// The session lock was got a moment ago, and nobody can read that of the table yet.
-    just_locked: AtomicBool,
+    /// The session lock was got or lost a moment ago, and nobody can read that of the table yet.
+    lock_changed: AtomicBool,
     /// The table says that this server holds its session lock.
     known_alive: Notify,
 }
@@ -206,12 +236,18 @@ const BACKLOG: usize = 20_000;
 
 impl Shared {
     /// Room for a model call here, and the worker id and lease that it is performed under.
-    fn model_slot(&self) -> Option<(OwnedSemaphorePermit, (i64, f64))> {
+    fn model_slot(&self, attempt: AttemptId) -> Option<(Slot, (i64, f64))> {
         if self.stop.is_cancelled() {
             return None;
         }
-        let slot = self.session.slots.clone().try_acquire_owned().ok()?;
-        Some((slot, (self.session.id, self.session.lease_secs)))
+        let room = self.session.slots.clone().try_acquire_owned().ok()?;
+        Some((self.session.slot(room, attempt), (self.session.id, self.session.lease_secs)))
+    }
+
+    /// Let the next heartbeat come at once.
+    fn lock_changed(&self) {
+        self.lock_changed.store(true, Ordering::Release);
+        self.due.notify_one();
     }
 
     /// Whether to stop waiting for a database that is away.
@@ -246,7 +282,7 @@ impl Shared {
         if !after.lost.is_empty() {
             self.note_lost(after.lost);
         }
-        for (hand_off, slot) in after.hand_offs {
+        for (slot, hand_off) in after.hand_offs {
             let batch::HandOff { execution, attempt, agent, turn, upto } = hand_off;
             let _ = self.calls.send(ModelCall { execution, attempt, agent, turn, upto, slot });
         }
@@ -324,10 +360,11 @@ impl Runtime {
                 id,
                 model_queue,
                 slots: Arc::new(Semaphore::new(settings.model_calls)),
+                performs: Arc::default(),
                 lease_secs: settings.model_timeout.as_secs_f64() + 30.0,
             },
             due: Notify::new(),
-            just_locked: AtomicBool::new(false),
+            lock_changed: AtomicBool::new(false),
             known_alive: Notify::new(),
         });
         for items in items {
@@ -416,7 +453,8 @@ impl Runtime {
     ///
     /// [`Error::Illegal`] when its state does not allow it; [`store::Error::NotFound`].
     pub async fn control(&self, id: ExecutionId, event: engine::Event, by: &str) -> Result<(), Error> {
-        self.shared.done(Work::Control { id, event, by: by.to_owned() }).await.map(drop)
+        let request = uuid::Uuid::now_v7().to_string();
+        self.shared.done(Work::Control { id, event, by: by.to_owned(), request }).await.map(drop)
     }
 
     /// A worker's report. Durable when this returns.
@@ -472,7 +510,8 @@ impl Runtime {
             return Ok(vec![]);
         }
         let mut calls = Vec::with_capacity(leases.len());
-        for (lease, slot) in leases.drain(..).zip(slots) {
+        for (lease, room) in leases.drain(..).zip(slots) {
+            let slot = session.slot(room, lease.attempt);
             let agent = self.agent(&lease.agent, lease.version).await?;
             let upto = lease.input.value()["upto"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
             let (execution, attempt) = (lease.execution, lease.attempt);

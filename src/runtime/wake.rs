@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,9 @@ const PACE: Duration = Duration::from_millis(20);
 const PAYLOAD: usize = 7900;
 /// An execution that nobody watched this long is forgotten.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// A connection that lasted this long is made again at once.
+const RELIABLE: Duration = Duration::from_secs(1);
 
 /// What other servers are told.
 #[derive(Debug, Default)]
@@ -174,6 +176,7 @@ pub(super) async fn tell(shared: Arc<Shared>, mut news: mpsc::UnboundedReceiver<
 /// Hear from other servers, and hold this server's session lock, until it stops. Reconnects by itself.
 pub(super) async fn hear(shared: Arc<Shared>, config: crate::postgres::Config) {
     while !shared.stop.is_cancelled() {
+        let began = Instant::now();
         tokio::select! {
             done = listen(&shared, &config) => {
                 if let Err(error) = done {
@@ -182,7 +185,11 @@ pub(super) async fn hear(shared: Arc<Shared>, config: crate::postgres::Config) {
             }
             () = shared.closed.cancelled() => return,
         }
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        // This server lives, though its lock is gone: say so before others believe the lock.
+        shared.lock_changed();
+        if began.elapsed() < RELIABLE {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 }
 
@@ -206,8 +213,7 @@ async fn listen(
                 "set statement_timeout = 0; listen tenure; select pg_advisory_lock(7238, {id})"
             ))
             .await?;
-        shared.just_locked.store(true, Ordering::Release);
-        shared.due.notify_one();
+        shared.lock_changed();
         std::future::pending::<Result<(), tokio_postgres::Error>>().await
     };
     tokio::select! { done = pump => done?, done = setup => done? }

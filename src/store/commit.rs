@@ -3,10 +3,12 @@
 //! A committer prepares them once on its own connection, because they are sent without waiting for one another: a
 //! statement that still had to be prepared would be overtaken by the `commit` behind it.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::Error;
+use super::{Error, GenericClient};
 use crate::engine::{State, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
@@ -293,6 +295,21 @@ macro_rules! column {
     ($rows:expr, $row:ident => $value:expr) => {
         $rows.iter().map(|$row| $value).collect::<Vec<_>>()
     };
+}
+
+/// Which of `requests` have already become an event of executions `ids`.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn requested(
+    db: &impl GenericClient,
+    ids: &[ExecutionId],
+    requests: &[&String],
+) -> Result<HashSet<String>, Error> {
+    let requested = db.prepare_cached(include_str!("../../sql/events/requested.sql")).await?;
+    let rows = db.query(&requested, &[&ids, &requests]).await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 impl Statements {

@@ -13,9 +13,14 @@ use tokio_postgres::error::SqlState;
 pub use deadpool_postgres::{GenericClient, Pool};
 
 pub mod commit;
+pub mod invariants;
+pub mod judge;
 pub mod queue;
 pub mod schema;
 pub mod servers;
+mod statements;
+
+pub use statements::statements;
 
 /// Why a statement did not produce a value.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,7 @@ impl From<tokio_postgres::Error> for Error {
                     SqlState::CANNOT_CONNECT_NOW,
                     SqlState::TOO_MANY_CONNECTIONS,
                     SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                    SqlState::IN_FAILED_SQL_TRANSACTION,
                     SqlState::READ_ONLY_SQL_TRANSACTION,
                     SqlState::DISK_FULL,
                     SqlState::OUT_OF_MEMORY,

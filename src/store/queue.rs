@@ -171,7 +171,18 @@ fn claimed(r: &Row) -> Result<Claimed, Error> {
     })
 }
 
-/// An attempt whose holder is gone or silent.
+/// Why nobody performs an attempt that somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its lease is over.
+    Silent,
+    /// Its server is gone.
+    Gone,
+    /// Its server was never told that it has it.
+    Forgotten,
+}
+
+/// An attempt that somebody has and nobody performs.
 #[derive(Debug, Clone)]
 pub struct Expired {
     /// The execution.
@@ -180,20 +191,36 @@ pub struct Expired {
     pub attempt: AttemptId,
     /// The lease as it was seen; whoever extends it in between keeps it.
     pub lease_until: Timestamp,
-    /// Who had it.
+    /// Who has it.
     pub worker: String,
-    /// Whether its server is gone, rather than its lease over.
-    pub gone: bool,
+    /// That one's id, and when it was last heard of.
+    pub heard: (i64, Timestamp),
+    /// Why nobody performs it.
+    pub why: Why,
 }
 
-/// Attempts whose lease is over, or whose server was not heard of for `silent_secs` or has lost its session lock.
+/// What a server knows of itself when it looks for attempts that nobody performs.
+#[derive(Debug)]
+pub struct Looker {
+    /// Its id.
+    pub id: i64,
+    /// The model calls that it performs.
+    pub performs: Vec<AttemptId>,
+    /// What it has for longer than this and does not perform, it was never told of.
+    pub forgotten_secs: f64,
+    /// Another server that was not heard of this long is gone.
+    pub silent_secs: f64,
+}
+
+/// Attempts whose lease is over, whose server is gone or seems so, or that `looker` has without knowing.
 ///
 /// # Errors
 ///
 /// [`Error`]
-pub async fn expired(db: &impl GenericClient, limit: i64, silent_secs: f64) -> Result<Vec<Expired>, Error> {
+pub async fn expired(db: &impl GenericClient, limit: i64, looker: &Looker) -> Result<Vec<Expired>, Error> {
     let expired = db.prepare_cached(include_str!("../../sql/queue/expired.sql")).await?;
-    let rows = db.query(&expired, &[&limit, &silent_secs]).await?;
+    let Looker { id, performs, forgotten_secs, silent_secs } = looker;
+    let rows = db.query(&expired, &[&limit, silent_secs, id, forgotten_secs, performs]).await?;
     rows.iter()
         .map(|r| {
             Ok(Expired {
@@ -201,7 +228,12 @@ pub async fn expired(db: &impl GenericClient, limit: i64, silent_secs: f64) -> R
                 attempt: r.try_get("attempt_id")?,
                 lease_until: r.try_get("lease_until")?,
                 worker: r.try_get("worker")?,
-                gone: r.try_get::<_, &str>("why")? == "gone",
+                heard: (r.try_get("worker_id")?, r.try_get("seen_at")?),
+                why: match r.try_get("why")? {
+                    "gone" => Why::Gone,
+                    "forgotten" => Why::Forgotten,
+                    _ => Why::Silent,
+                },
             })
         })
         .collect()

@@ -21,13 +21,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("web", &["agent", "engine", "id", "json", "runtime", "store"]),
     ("server", &["llm", "perform", "postgres", "runtime", "store", "telemetry", "web"]),
     ("bench", &["agent", "id", "json", "llm", "perform", "postgres", "runtime", "server", "store"]),
-    ("cli", &["bench", "postgres", "server", "store", "web", "worker"]),
+    ("torture", &["id", "postgres", "store"]),
+    ("cli", &["bench", "postgres", "server", "store", "torture", "web", "worker"]),
 ];
 
 /// What only some files of a module may use.
 const ONLY_THERE: &[(&str, &str, &[&str])] = &[
     ("cli", "store", &["src/cli/db.rs", "src/cli/doctor.rs"]),
     ("cli", "server", &["src/cli/db.rs", "src/cli/serve.rs"]),
+    ("cli", "torture", &["src/cli/torture.rs"]),
     ("cli", "web", &["src/cli/serve.rs"]),
 ];
 
@@ -172,6 +174,7 @@ fn only_the_store_speaks_sql() {
         ("src/web/health.rs", "\"select 1\""),
         ("src/runtime/wake.rs", "select pg_advisory_lock("),
         ("src/runtime/wake.rs", "select pg_notify("),
+        ("src/torture/proxy.rs", "select pg_terminate_backend("),
     ];
     let sql = Regex::new(r"(?i)\b(select\s+(\*|[\w.,()' ]+\s+from)\b|select \w+\(|select \d|insert into|delete from|update tenure\.|from tenure\.)").unwrap();
     let text = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
@@ -202,7 +205,8 @@ fn words_of_the_wire_protocol_stay_at_the_wire() {
     )
     .unwrap();
     for (file, code) in MAY_USE.iter().flat_map(|(module, _)| files(module)) {
-        let at_the_wire = ["src/web/wire/", "src/worker/", "src/cli/"].iter().any(|p| file.starts_with(p));
+        let at_the_wire =
+            ["src/web/wire/", "src/worker/", "src/torture/", "src/cli/"].iter().any(|p| file.starts_with(p));
         // Our own tables and modules for the retry policies that workers register.
         let code = code.replace("task_defs", "").replace("TaskDef", "");
         if let Some(found) = words.find(&code).filter(|_| !at_the_wire) {

@@ -178,6 +178,27 @@ async fn a_worker_killed_in_the_middle_of_its_call_is_replaced_by_the_next() {
     assert_eq!(attempts, [(1, "lost".to_owned()), (2, "completed".to_owned())]);
 }
 
+/// The session lock goes away with the connection that listens. Its server lives, and so do its model calls.
+#[tokio::test]
+async fn a_server_that_only_connects_again_keeps_its_model_calls() {
+    let database = TestDb::new().await;
+    let (one, _other) = tokio::join!(Server::start(&database), Server::start(&database));
+    let model = script(&[json!({ "text": "done", "delay_ms": 5000 })]);
+    let id = one.start_run(&agent("a", &model, tools([])), "Go.").await;
+    let db = database.connect().await;
+    for _ in 0..9 {
+        let cut =
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and classid = 7238
+                      and database = (select oid from pg_database where datname = current_database())";
+        db.batch_execute(cut).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(450)).await;
+    }
+    one.until(&id, "COMPLETED").await;
+    let attempts: i64 = db.query_one("select count(*) from tenure.tasks", &[]).await.unwrap().get(0);
+    assert_eq!(attempts, 1, "the model was asked once");
+    invariants::hold(&db, &[id]).await;
+}
+
 #[tokio::test]
 async fn runs_survive_the_death_of_postgres_and_of_everything_at_once() {
     let home = Home::new();

@@ -212,8 +212,11 @@ fn flags() -> Vec<clap::Arg> {
         let named =
             command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
         found.extend(named.filter(|arg| arg.get_long().is_some()).cloned());
-        let settled =
-            |name: &str| !matches!(name, "agent" | "why" | "queue" | "completions" | "demo-worker" | "help");
+        let settled = |name: &str| {
+            let clients = matches!(name, "agent" | "why" | "queue" | "completions" | "help");
+            let instruments = matches!(name, "bench") || name.starts_with("torture") || name == "demo-worker";
+            !clients && !instruments
+        };
         command.get_subcommands().filter(|sub| settled(sub.get_name())).for_each(|sub| gather(sub, found));
     }
     let mut found = vec![];

@@ -1,48 +1,26 @@
-//! What must hold after every fault, as queries that find nothing: `invariants.sql`.
+//! What must hold after every fault, as queries that find nothing: `sql/invariants`.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
-use serde_json::json;
-use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use serde_json::{Value, json};
+use tenure::store::{invariants, judge};
+use tokio_postgres::Client;
 
-use crate::harness::{Server, TestDb, agent, calls, script, tools};
-
-const QUERIES: &str = include_str!("invariants.sql");
+use crate::harness::{Server, TestDb, agent, calls, script, tenure, tools};
 
 /// Panics with the rows that break an invariant. `accepted` are the executions that clients were told of.
 pub async fn hold(db: &Client, accepted: &[String]) {
-    let broken = broken(db, accepted).await;
-    assert!(broken.is_empty(), "broken invariants:\n{broken}");
-}
-
-async fn broken(db: &Client, accepted: &[String]) -> String {
-    let ids: Vec<_> = accepted.iter().map(|id| format!("('{id}'::uuid)")).collect();
-    db.batch_execute("drop table if exists accepted; create temp table accepted (id uuid)").await.unwrap();
-    if !ids.is_empty() {
-        db.batch_execute(&format!("insert into accepted values {}", ids.join(", "))).await.unwrap();
-    }
-    let mut found = String::new();
-    for (name, query) in queries() {
-        let answer = db.simple_query(query).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
-        for row in answer.iter().filter_map(row) {
-            let values: Vec<_> = (0..row.len()).map(|i| row.get(i).unwrap_or("null")).collect();
-            writeln!(found, "{name}: {}", values.join(" ")).unwrap();
-        }
-    }
-    found
-}
-
-fn row(message: &SimpleQueryMessage) -> Option<&SimpleQueryRow> {
-    match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
+    let broken = broken(db).await;
+    assert!(broken.is_empty(), "broken invariants:\n{}", broken.join("\n"));
+    for id in accepted {
+        let found = judge::run(db, id.parse().unwrap()).await.unwrap();
+        assert!(found.is_some(), "execution {id} was accepted and is not there");
     }
 }
 
-/// Name and text of each query.
-fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let paragraphs = QUERIES.split("\n\n").skip(1);
-    paragraphs.map(|p| p.trim().strip_prefix("-- ").unwrap().split_once('\n').unwrap())
+async fn broken(db: &Client) -> Vec<String> {
+    let broken = invariants::broken(db, 10).await.unwrap();
+    broken.into_iter().map(|b| format!("{}: {:?}", b.invariant.says, b.row)).collect()
 }
 
 /// A test that can't fail proves nothing: every query finds what was broken for it.
@@ -59,8 +37,8 @@ async fn each_invariant_notices_when_it_is_broken() {
 
     let db = database.connect().await;
     hold(&db, std::slice::from_ref(&id)).await;
+    drop(db);
     let breaks = [
-        ("an accepted execution is never lost", "insert into accepted values ('0199f0aa-0000-7000-8000-000000000001')"),
         (
             "one start key starts one execution that lives or has succeeded",
             "drop index tenure.executions_started_once; update tenure.executions set start_key = 'k';
@@ -107,16 +85,45 @@ async fn each_invariant_notices_when_it_is_broken() {
              update tenure.events set seq = seq + 100 where kind = 'tool_returned'",
         ),
     ];
-    assert_eq!(breaks.map(|(name, _)| name).to_vec(), queries().map(|(name, _)| name).collect::<Vec<_>>());
+    let said: BTreeSet<_> = invariants::invariants().into_iter().map(|i| i.says.to_lowercase()).collect();
+    assert_eq!(breaks.map(|(name, _)| name.to_owned()).into_iter().collect::<BTreeSet<_>>(), said);
     for (name, how) in breaks {
-        db.batch_execute("begin").await.unwrap();
-        let found = if name.starts_with("an accepted") {
-            broken(&db, &["0199f0aa-0000-7000-8000-000000000001".to_owned()]).await
-        } else {
-            db.batch_execute(how).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
-            broken(&db, &[]).await
-        };
-        assert!(found.contains(name), "'{name}' did not notice; found only:\n{found}");
-        db.batch_execute("rollback").await.unwrap();
+        let copy = TestDb::of(&database).await;
+        let db = copy.connect().await;
+        db.batch_execute(how).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let found = broken(&db).await;
+        assert!(
+            found.iter().any(|f| f.to_lowercase().starts_with(name)),
+            "'{name}' did not notice; found only {found:?}"
+        );
     }
+}
+
+#[tokio::test]
+async fn db_verify_shows_what_is_broken_and_fails() {
+    let database = TestDb::new().await;
+    let verify = |more: &str| {
+        let args = ["db", "verify", "--database-url", database.url(), more];
+        tenure(&args[..if more.is_empty() { 4 } else { 5 }]).output().unwrap()
+    };
+    let peace = verify("");
+    assert!(peace.status.success(), "{peace:?}");
+    assert!(String::from_utf8_lossy(&peace.stdout).contains("hold"), "{peace:?}");
+    database
+        .connect()
+        .await
+        .batch_execute(
+            "insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at)
+             values (gen_random_uuid(), '0199f0aa-0000-7000-8000-000000000002', 'tool', 1, 0, 'completed', now())",
+        )
+        .await
+        .unwrap();
+    let broken = verify("");
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
+    assert!(
+        String::from_utf8_lossy(&broken.stdout).contains("0199f0aa-0000-7000-8000-000000000002"),
+        "{broken:?}"
+    );
+    let broken: Value = serde_json::from_slice(&verify("--json").stdout).unwrap();
+    assert_eq!(broken["broken"][0]["invariant"], "known_attempts", "{broken}");
 }

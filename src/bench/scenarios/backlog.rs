@@ -19,7 +19,12 @@ pub async fn depth(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     for (name, rows) in pair {
         let db = rig.database(name).await?;
         db.batch_execute("set synchronous_commit = off").await?;
-        db.batch_execute(&include_str!("../sql/backlog.sql").replace("$rows", &rows.to_string()).replace("$whole", &WHOLE.min(rows).to_string())).await?;
+        db.batch_execute(
+            &include_str!("../sql/backlog.sql")
+                .replace("$rows", &rows.to_string())
+                .replace("$whole", &WHOLE.min(rows).to_string()),
+        )
+        .await?;
         let mut config = rig.cluster.config().clone();
         config.dbname(name);
         pools.push(config.pool(1)?);
@@ -41,7 +46,16 @@ pub async fn depth(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
             }
         }
         let [from_short, from_long] = took;
-        figures.push(Figure::new("G9", format!("claiming {what} of {long} ready beside {short} ready"), "×", Goal::AtMost(1.05), ratios).note("time of the claim, without its commit"));
+        figures.push(
+            Figure::new(
+                "G9",
+                format!("claiming {what} of {long} ready beside {short} ready"),
+                "×",
+                Goal::AtMost(1.05),
+                ratios,
+            )
+            .note("time of the claim, without its commit"),
+        );
         figures.push(Figure::new("G9", format!("claiming {what} of {short}"), "ms", Goal::None, from_short));
         figures.push(Figure::new("G9", format!("claiming {what} of {long}"), "ms", Goal::None, from_long));
     }
@@ -93,8 +107,14 @@ pub async fn snapshot(rig: &Rig, scale: Scale, hold: Duration) -> Result<Vec<Fig
     let last = windows.last().copied().unwrap_or(f64::NAN);
     let course: Vec<_> = windows.iter().map(|w| format!("{:.2}", w / first)).collect();
     Ok(vec![
-        Figure::new("G10", format!("throughput after {} s with a snapshot held open", hold.as_secs()), "× before", Goal::AtLeast(0.95), vec![last / first])
-            .note(format!("in windows of {} s: {}", window.as_secs(), course.join(", "))),
+        Figure::new(
+            "G10",
+            format!("throughput after {} s with a snapshot held open", hold.as_secs()),
+            "× before",
+            Goal::AtLeast(0.95),
+            vec![last / first],
+        )
+        .note(format!("in windows of {} s: {}", window.as_secs(), course.join(", "))),
         Figure::new("G10", "before", "steps/s", Goal::None, vec![first]),
     ])
 }

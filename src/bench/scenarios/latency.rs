@@ -49,16 +49,61 @@ pub async fn measure(rig: &Rig, scale: Scale, options: &Options) -> Result<Vec<F
     }
     server.stop().await?;
     let each = |of: &dyn Fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
-    let mut figures = vec![Figure::new("floor", "one row in one commit, alone, p50", "ms", Goal::None, each(&|r| r.commit.0))];
+    let mut figures = vec![Figure::new(
+        "floor",
+        "one row in one commit, alone, p50",
+        "ms",
+        Goal::None,
+        each(&|r| r.commit.0),
+    )];
     if options.wants("G8") {
-        figures.push(Figure::new("G8", "a report until its answer, alone", "commits", Goal::AtMost(1.1), each(&|r| r.report / r.commit.0)).note("the server's overhead over the commit that makes it durable"));
-        figures.push(Figure::new("G8", "a step of a run that is alone: model, hand-over, tool, report", "commits", Goal::AtMost(1.1), each(&|r| r.step / r.commit.0)).note("from the first tool call of a run to its last report, per step"));
+        figures.push(
+            Figure::new(
+                "G8",
+                "a report until its answer, alone",
+                "commits",
+                Goal::AtMost(1.1),
+                each(&|r| r.report / r.commit.0),
+            )
+            .note("the server's overhead over the commit that makes it durable"),
+        );
+        figures.push(
+            Figure::new(
+                "G8",
+                "a step of a run that is alone: model, hand-over, tool, report",
+                "commits",
+                Goal::AtMost(1.1),
+                each(&|r| r.step / r.commit.0),
+            )
+            .note("from the first tool call of a run to its last report, per step"),
+        );
         figures.push(Figure::new("G8", "the same", "ms", Goal::None, each(&|r| r.step)));
     }
     if options.wants("G7") {
-        figures.push(Figure::new("G7", "start of a run until a worker has its first call, less two commits, p50", "ms", Goal::AtMost(1.0), each(&|r| r.start.0 - 2.0 * r.commit.0)).note("two commits lie on the way: the run, and the model's answer"));
-        figures.push(Figure::new("G7", "the same, p99 less two commits' p99", "ms", Goal::AtMost(5.0), each(&|r| r.start.1 - 2.0 * r.commit.1)));
-        figures.push(Figure::new("G7", "start of a run until a worker has its first call, p50", "ms", Goal::None, each(&|r| r.start.0)));
+        figures.push(
+            Figure::new(
+                "G7",
+                "start of a run until a worker has its first call, less two commits, p50",
+                "ms",
+                Goal::AtMost(1.0),
+                each(&|r| r.start.0 - 2.0 * r.commit.0),
+            )
+            .note("two commits lie on the way: the run, and the model's answer"),
+        );
+        figures.push(Figure::new(
+            "G7",
+            "the same, p99 less two commits' p99",
+            "ms",
+            Goal::AtMost(5.0),
+            each(&|r| r.start.1 - 2.0 * r.commit.1),
+        ));
+        figures.push(Figure::new(
+            "G7",
+            "start of a run until a worker has its first call, p50",
+            "ms",
+            Goal::None,
+            each(&|r| r.start.0),
+        ));
     }
     Ok(figures)
 }

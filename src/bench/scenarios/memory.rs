@@ -39,7 +39,11 @@ pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
         let mut http = Connection::open(server.address).await?;
         waiting.push(tokio::spawn(async move {
             loop {
-                http.get(&format!("/api/tasks/poll/batch/bench_idle_{}?workerid=w{n}&count=1&timeout=5000", n % 10)).await?;
+                http.get(&format!(
+                    "/api/tasks/poll/batch/bench_idle_{}?workerid=w{n}&count=1&timeout=5000",
+                    n % 10
+                ))
+                .await?;
             }
             #[expect(unreachable_code, reason = "says the type of the error")]
             Ok::<(), Error>(())
@@ -59,7 +63,13 @@ pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     }
     server.stop().await?;
     Ok(vec![
-        Figure::new("G12", format!("server, {executions} running executions, {workers} connected workers, {queued} queued"), "MB", Goal::AtMost(32.0), vec![most]),
+        Figure::new(
+            "G12",
+            format!("server, {executions} running executions, {workers} connected workers, {queued} queued"),
+            "MB",
+            Goal::AtMost(32.0),
+            vec![most],
+        ),
         Figure::new("G12", "server, idle", "MB", Goal::None, vec![idle]),
     ])
 }

@@ -27,55 +27,60 @@ struct Scale {
 }
 
 /// Measure everything that is wanted.
-pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Result<Vec<Figure>, Error> {
+pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Vec<Figure> {
     let scale = if options.quick {
         Scale { rounds: 1, window: Duration::from_millis(800), quick: true }
     } else {
         Scale { rounds: options.rounds.max(1), window: Duration::from_secs(5), quick: false }
     };
     let mut figures = vec![];
+    let mut keep = |scenario: &'static str, measured: Result<Vec<Figure>, Error>| match measured {
+        Ok(measured) => figures.extend(measured),
+        // The others are measured all the same.
+        Err(error) => figures.push(Figure::failed(scenario, &error)),
+    };
     if options.wants("G8") || options.wants("G7") {
         say("G7, G8: one run at a time beside one commit at a time");
-        figures.extend(latency::measure(rig, scale, options).await?);
+        keep("G8", latency::measure(rig, scale, options).await);
     }
     if options.wants("G4") || options.wants("G5") {
-        say("G4, G5: 256 workers beside plain statements");
-        figures.extend(engine::limits(rig, scale, say).await?);
+        say("G4, G5: many workers beside plain statements");
+        keep("G4", engine::limits(rig, scale, say).await);
     }
     if options.wants("G1") || options.wants("G11") {
         say("G1, G11: 64 workers, and what a step costs");
-        figures.extend(engine::costs(rig, scale).await?);
+        keep("G11", engine::costs(rig, scale).await);
     }
     if options.wants("turns") {
         say("turns: one run that goes on and on");
-        figures.extend(turns::measure(rig, scale).await?);
+        keep("turns", turns::measure(rig, scale).await);
     }
     if options.wants("G17") {
         say("G17: results of 32 kB");
-        figures.extend(payload::measure(rig, scale).await?);
+        keep("G17", payload::measure(rig, scale).await);
     }
     if options.wants("G16") {
         say("G16: more servers that listen");
-        figures.extend(neighbours::listeners(rig, scale).await?);
+        keep("G16", neighbours::listeners(rig, scale).await);
     }
     if options.wants("G15") {
         say("G15: old runs are deleted meanwhile");
-        figures.extend(neighbours::retention(rig, scale).await?);
+        keep("G15", neighbours::retention(rig, scale).await);
     }
     if options.wants("G10") {
         say("G10: a snapshot is held open");
         let hold = if options.quick { 4 } else { options.hold };
-        figures.extend(backlog::snapshot(rig, scale, Duration::from_secs(hold)).await?);
+        keep("G10", backlog::snapshot(rig, scale, Duration::from_secs(hold)).await);
     }
     if options.wants("G12") {
         say("G12: what the server has in memory");
-        figures.extend(memory::measure(rig, scale).await?);
+        keep("G12", memory::measure(rig, scale).await);
     }
     if options.wants("G9") {
         say("G9: claims from a long queue");
-        figures.extend(backlog::depth(rig, scale).await?);
+        keep("G9", backlog::depth(rig, scale).await);
     }
-    Ok(figures)
+    figures
 }
 
 /// What a load did while it was watched.
@@ -112,7 +117,11 @@ async fn watch(rig: &Rig, load: &Load, server: u32, long: Duration) -> Result<Se
 }
 
 /// One load on a new server and empty tables: warmed up, watched, ended.
-async fn served(rig: &Rig, plan: impl FnOnce(&super::rig::Server) -> Plan, long: Duration) -> Result<Seen, Error> {
+async fn served(
+    rig: &Rig,
+    plan: impl FnOnce(&super::rig::Server) -> Plan,
+    long: Duration,
+) -> Result<Seen, Error> {
     rig.forget().await?;
     let server = rig.serve().await?;
     let load = plan(&server).start();

@@ -24,12 +24,14 @@ pub async fn listeners(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
         ratios.push(heard.steps_per_second() / alone.steps_per_second());
     }
     let name = format!("throughput with {more} more servers that listen");
-    Ok(vec![Figure::new("G16", name, "× alone", Goal::AtLeast(0.9), ratios).note("the others share the machine")])
+    Ok(vec![
+        Figure::new("G16", name, "× alone", Goal::AtLeast(0.9), ratios).note("the others share the machine"),
+    ])
 }
 
 /// G15: the same load before and while the history of runs that ended long ago is deleted.
 pub async fn retention(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
-    let runs = if scale.quick { 1_000 } else { 50_000 };
+    let runs = if scale.quick { 1_000 } else { 20_000 };
     let mut ratios = vec![];
     let mut speeds = vec![];
     for _ in 0..scale.rounds.min(2) {
@@ -64,7 +66,8 @@ pub async fn retention(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
         speeds.push(events as f64 / took.as_secs_f64());
     }
     Ok(vec![
-        Figure::new("G15", "throughput while old runs are deleted", "× before", Goal::AtLeast(0.9), ratios).note("200 runs with 43 events each in one statement, then 20 ms of rest"),
+        Figure::new("G15", "throughput while old runs are deleted", "× before", Goal::AtLeast(0.9), ratios)
+            .note("200 runs with 43 events each in one statement, then 20 ms of rest"),
         Figure::new("G15", "events that were deleted meanwhile", "events/s", Goal::None, speeds),
     ])
 }

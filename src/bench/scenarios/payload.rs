@@ -15,7 +15,8 @@ pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     for _ in 0..scale.rounds {
         rig.forget().await?;
         let floor = floor::steps(rig, Shape::Rows(10), 4, OUTPUT, scale.window).await?;
-        let seen = served(rig, |server| Plan { output: OUTPUT, ..Plan::ten(door(server), 64) }, scale.window).await?;
+        let seen = served(rig, |server| Plan { output: OUTPUT, ..Plan::ten(door(server), 64) }, scale.window)
+            .await?;
         let calls = seen.calls / seen.used.seconds;
         ratios.push(calls / floor);
         ours.push(calls);

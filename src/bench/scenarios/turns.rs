@@ -63,10 +63,23 @@ pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     let ratio = |all: &[std::time::Duration]| median(all, last) / median(all, 10);
     let name = |what: &str| format!("turn {turns} beside turn 10: {what}");
     Ok(vec![
-        Figure::new("turns", name("time until a report is answered"), "×", Goal::AtMost(1.1), vec![ratio(&reports)]),
-        Figure::new("turns", name("time of the whole turn"), "×", Goal::AtMost(1.1), vec![ratio(&wholes)]).note("reads the conversation for the model"),
+        Figure::new(
+            "turns",
+            name("time until a report is answered"),
+            "×",
+            Goal::AtMost(1.1),
+            vec![ratio(&reports)],
+        ),
+        Figure::new("turns", name("time of the whole turn"), "×", Goal::AtMost(1.1), vec![ratio(&wholes)])
+            .note("reads the conversation for the model"),
         Figure::new("turns", name("bytes of WAL"), "×", Goal::AtMost(1.1), vec![spans[1].wal / spans[0].wal]),
         Figure::new("turns", "a turn around turn 10", "ms", Goal::None, vec![1000.0 * median(&wholes, 10)]),
-        Figure::new("turns", format!("a turn around turn {turns}"), "ms", Goal::None, vec![1000.0 * median(&wholes, last)]),
+        Figure::new(
+            "turns",
+            format!("a turn around turn {turns}"),
+            "ms",
+            Goal::None,
+            vec![1000.0 * median(&wholes, last)],
+        ),
     ])
 }

@@ -11,4 +11,4 @@ update bench.queue q
             limit 1
               for update skip locked)
    and e.id = q.execution_id
-returning q.execution_id, q.attempt_id, (e.last_seq + 1) / 2
+returning q.execution_id, q.attempt_id, (e.last_seq - 1) / 2

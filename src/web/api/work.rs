@@ -53,8 +53,13 @@ struct Results<T> {
 #[serde(rename_all = "camelCase", untagged)]
 enum Begun {
     #[serde(rename_all = "camelCase")]
-    Started { execution: ExecutionId, is_new: bool },
-    Refused { error: String },
+    Started {
+        execution: ExecutionId,
+        is_new: bool,
+    },
+    Refused {
+        error: String,
+    },
 }
 
 /// `POST /api/v1/starts`: 200 with a result for each, in order.
@@ -151,7 +156,9 @@ pub async fn work(state: Data<State>, body: Body<Work>) -> Result<HttpResponse, 
     let Work { queue, domain, worker, count, wait_ms, reports } = body.0;
     few("reports", reports.len())?;
     if queue == MODEL_QUEUE || queue.is_empty() {
-        return Err(Problem::refused("queue: must be that of a tool; servers perform model calls themselves"));
+        return Err(Problem::refused(
+            "queue: must be that of a tool; servers perform model calls themselves",
+        ));
     }
     let count = count.min(MAX);
     let reported = reports.into_iter().enumerate().map(|(n, done)| report(&state, &worker, done, n < count));
@@ -170,18 +177,14 @@ pub async fn work(state: Data<State>, body: Body<Work>) -> Result<HttpResponse, 
     Ok(reply(&Worked { results, attempts: leases.into_iter().map(taken).collect() }))
 }
 
-async fn report(
-    state: &State,
-    worker: &str,
-    done: Done,
-    wants_next: bool,
-) -> (Standing, Option<Box<Lease>>) {
+async fn report(state: &State, worker: &str, done: Done, wants_next: bool) -> (Standing, Option<Box<Lease>>) {
     let attempt = done.attempt;
     let outcome = match done.error {
         Some(error) => Outcome::Failed { error, retryable: !done.terminal, output: done.output },
         None => Outcome::Completed(done.output.filter(|o| o.text().starts_with('{')).unwrap_or_else(empty)),
     };
-    let report = Report { execution: done.execution, attempt, worker: worker.to_owned(), outcome, wants_next };
+    let report =
+        Report { execution: done.execution, attempt, worker: worker.to_owned(), outcome, wants_next };
     let standing = |result, error| Standing { attempt, result, error };
     match state.runtime.report(report).await {
         Ok(Reported::Accepted(next)) => (standing("accepted", None), next),

@@ -130,6 +130,11 @@ impl TestDb {
         Self::create("").await
     }
 
+    /// A copy of another test's database, to which nobody is connected.
+    pub async fn of(other: &Self) -> Self {
+        Self::create(&format!("template {}", other.name)).await
+    }
+
     async fn create(how: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(1);
         let url = server_url().await;

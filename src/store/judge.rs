@@ -1,0 +1,135 @@
+//! What a judge asks after servers were killed: the tables themselves, past all that those servers say of them.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use tokio_postgres::Client;
+
+use super::Error;
+use crate::id::{AttemptId, ExecutionId};
+
+/// Where an execution stands.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Its status.
+    pub status: String,
+    /// Why it ended, if not plainly.
+    pub reason: Option<String>,
+    /// Its turn.
+    pub turn: i32,
+    /// Kinds of its events, oldest first.
+    pub kinds: Vec<String>,
+    /// Tools whose calls wait for a worker.
+    pub ready: Vec<String>,
+    /// Why it is not moving.
+    pub waits: Vec<String>,
+}
+
+impl Run {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.status.as_str(), "running" | "paused")
+    }
+
+    /// How many of its events are of this kind.
+    #[must_use]
+    pub fn many(&self, kind: &str) -> usize {
+        self.kinds.iter().filter(|k| *k == kind).count()
+    }
+}
+
+/// An attempt at a tool call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Its execution.
+    pub execution: ExecutionId,
+    /// Its id.
+    pub attempt: AttemptId,
+    /// Turn and place of the call.
+    pub call: (i32, i16),
+    /// How it ended, if it has.
+    pub outcome: Option<String>,
+    /// When the call's result was accepted, and of which attempt.
+    pub accepted: Option<(Timestamp, AttemptId)>,
+}
+
+/// Where an execution stands; `None` when there is none.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn run(db: &Client, id: ExecutionId) -> Result<Option<Run>, Error> {
+    let row = db.query_opt(include_str!("../../sql/torture/run.sql"), &[&id]).await?;
+    let run = |r: tokio_postgres::Row| {
+        Ok::<_, tokio_postgres::Error>(Run {
+            status: r.try_get(0)?,
+            reason: r.try_get(1)?,
+            turn: r.try_get::<_, Option<i32>>(2)?.unwrap_or_default(),
+            kinds: r.try_get(3)?,
+            ready: r.try_get(4)?,
+            waits: r.try_get(5)?,
+        })
+    };
+    Ok(row.map(run).transpose()?)
+}
+
+/// Every attempt at a tool call.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn calls(db: &Client) -> Result<Vec<Call>, Error> {
+    let rows = db.query(include_str!("../../sql/torture/calls.sql"), &[]).await?;
+    let call = |r: &tokio_postgres::Row| {
+        let at: Option<Timestamp> = r.try_get(6)?;
+        Ok(Call {
+            execution: r.try_get(0)?,
+            attempt: r.try_get(1)?,
+            call: (r.try_get(2)?, r.try_get(3)?),
+            outcome: r.try_get(5)?,
+            accepted: at.zip(r.try_get(7)?),
+        })
+    };
+    rows.iter().map(call).collect()
+}
+
+/// Every execution that has ended, with a hash of what is known of it.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn ended(db: &Client) -> Result<HashMap<ExecutionId, String>, Error> {
+    let rows = db.query(include_str!("../../sql/torture/ended.sql"), &[]).await?;
+    rows.iter().map(|r| Ok((r.try_get(0)?, r.try_get(1)?))).collect()
+}
+
+/// How many versions an agent has, how many different ones, and which is current.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn versions(db: &Client, agent: &str) -> Result<(i64, i64, Option<i32>), Error> {
+    let row = db.query_one(include_str!("../../sql/torture/versions.sql"), &[&agent]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+}
+
+/// The schema, to compare two databases by.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn schema(db: &Client) -> Result<String, Error> {
+    Ok(db.query_one(include_str!("../../sql/torture/schema.sql"), &[]).await?.try_get(0)?)
+}
+
+/// Forget all runs of a database that nobody else uses.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn clear(db: &Client) -> Result<(), Error> {
+    db.execute(include_str!("../../sql/torture/clear.sql"), &[]).await?;
+    Ok(())
+}
