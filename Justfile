@@ -20,6 +20,10 @@ test *args:
 sdk *args:
     TENURE_TEST_SDK_ARGS="{{ args }}" cargo test --test it sdk::
 
+# Explore the model of tasks, leases and attempts in full: more than a million states, some minutes
+model:
+    cargo test --lib runtime::model -- --ignored --nocapture
+
 # Look at the pages with Chromium and chromedriver; pictures land in screenshots/ of Cargo's target directory
 browser *args:
     cargo test --test it browser:: {{ args }}

@@ -7,6 +7,8 @@ pub mod agent;
 pub mod bench;
 pub mod cli;
 pub mod engine;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod id;
 pub mod json;
 pub mod llm;

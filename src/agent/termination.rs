@@ -71,7 +71,7 @@ impl Termination {
             Self::StopMessage { stop_message } => at.text.trim() == stop_message.trim(),
             Self::MaxMessage { max_messages } => at.turn >= *max_messages,
             Self::TokenUsage { max_total_tokens, max_prompt_tokens, max_completion_tokens } => {
-                over(max_total_tokens, at.prompt_tokens + at.completion_tokens)
+                over(max_total_tokens, at.prompt_tokens.saturating_add(at.completion_tokens))
                     || over(max_prompt_tokens, at.prompt_tokens)
                     || over(max_completion_tokens, at.completion_tokens)
             }

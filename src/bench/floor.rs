@@ -69,12 +69,12 @@ async fn rows(
     let input = crate::json::Json::from_text(INPUT.into())?;
     let output = crate::json::Json::from_text(output.into())?;
     db.execute(include_str!("sql/step_start.sql"), &[&executions, &before, &state, &Some(1_i64)]).await?;
-    let step = db.prepare(include_str!("sql/step.sql")).await?;
+    let write = db.prepare(include_str!("sql/step.sql")).await?;
     let mut n = 1;
     while !stop.load(Ordering::Relaxed) {
         let after: Vec<AttemptId> = (0..batch).map(|_| AttemptId::new()).collect();
         let numbers = vec![n; batch];
-        db.execute(&step, &[&executions, &before, &after, &numbers, &input, &output, &state, &Some(1_i64)])
+        db.execute(&write, &[&executions, &before, &after, &numbers, &input, &output, &state, &Some(1_i64)])
             .await?;
         done.fetch_add(batch as u64, Ordering::Relaxed);
         before = after;
@@ -90,14 +90,14 @@ async fn small(
     stop: &AtomicBool,
     done: &AtomicU64,
 ) -> Result<(), Error> {
-    let step = db.prepare(include_str!("sql/small_step.sql")).await?;
+    let write = db.prepare(include_str!("sql/small_step.sql")).await?;
     let mut next = i64::try_from(worker)? << 40;
     let runs: Vec<i64> = (next..).take(batch).collect();
     let mut before = vec![-1_i64; batch];
     let mut n = 1_i32;
     while !stop.load(Ordering::Relaxed) {
         let after: Vec<i64> = (next..).take(batch).collect();
-        db.execute(&step, &[&before, &after, &runs, &vec![n; batch]]).await?;
+        db.execute(&write, &[&before, &after, &runs, &vec![n; batch]]).await?;
         done.fetch_add(batch as u64, Ordering::Relaxed);
         next += i64::try_from(batch)?;
         before = after;
@@ -120,14 +120,14 @@ async fn own(
     let nobody: Option<i64> = None;
     db.execute(include_str!("sql/step_start.sql"), &[&executions, &attempts, &state, &nobody]).await?;
     let claim = db.prepare(include_str!("sql/own_claim.sql")).await?;
-    let step = db.prepare(include_str!("sql/step.sql")).await?;
+    let write = db.prepare(include_str!("sql/step.sql")).await?;
     let worker = i64::try_from(worker)?;
     while !stop.load(Ordering::Relaxed) {
         let Some(row) = db.query_opt(&claim, &[&worker]).await? else { continue };
         let (execution, attempt) = (row.get::<_, crate::id::ExecutionId>(0), row.get::<_, AttemptId>(1));
         let number: i32 = row.get(2);
         let arrays = (vec![execution], vec![attempt], vec![AttemptId::new()], vec![number + 1]);
-        db.execute(&step, &[&arrays.0, &arrays.1, &arrays.2, &arrays.3, &input, &output, &state, &nobody])
+        db.execute(&write, &[&arrays.0, &arrays.1, &arrays.2, &arrays.3, &input, &output, &state, &nobody])
             .await?;
         done.fetch_add(1, Ordering::Relaxed);
     }

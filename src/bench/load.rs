@@ -61,7 +61,7 @@ struct Shared {
 /// A task as a worker reads it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Task {
+struct Polled {
     task_id: String,
     workflow_instance_id: String,
     input_data: Input,
@@ -203,7 +203,7 @@ impl Shared {
         all.push(began.elapsed());
     }
 
-    fn report_of(&self, task: &Task, worker: &str) -> String {
+    fn report_of(&self, task: &Polled, worker: &str) -> String {
         format!(
             r#"{{"workflowInstanceId":"{}","taskId":"{}","workerId":"{worker}","status":"COMPLETED","outputData":{}}}"#,
             task.workflow_instance_id, task.task_id, self.output
@@ -214,11 +214,11 @@ impl Shared {
         let mut http = Connection::open(address).await?;
         let worker = format!("bench-{n}");
         let poll = format!("/api/tasks/poll/batch/{TOOL}?workerid={worker}&count=1&timeout=5000");
-        let mut next: Option<Task> = None;
+        let mut next: Option<Polled> = None;
         loop {
             let Some(task) = next.take() else {
                 let answer = http.get(&poll).await?;
-                next = serde_json::from_slice::<Vec<Task>>(&answer.body)?.pop();
+                next = serde_json::from_slice::<Vec<Polled>>(&answer.body)?.pop();
                 continue;
             };
             let body = self.report_of(&task, &worker);
@@ -242,14 +242,14 @@ impl Shared {
         #[derive(Deserialize)]
         struct Worked {
             results: Vec<Standing>,
-            attempts: Vec<Attempt>,
+            attempts: Vec<Leased>,
         }
         #[derive(Deserialize)]
         struct Standing {
             result: String,
         }
         #[derive(Deserialize)]
-        struct Attempt {
+        struct Leased {
             execution: String,
             attempt: String,
             input: Input,
@@ -257,9 +257,9 @@ impl Shared {
         let mut http = Connection::open(address).await?;
         let count = self.plan.workers / connections;
         let start = format!(r#"{{"agent":"{}","prompt":"Do what there is to do."}}"#, self.plan.agent.name());
-        let mut attempts: Vec<Attempt> = vec![];
+        let mut attempts: Vec<Leased> = vec![];
         loop {
-            let report = |a: &Attempt| {
+            let report = |a: &Leased| {
                 format!(
                     r#"{{"execution":"{}","attempt":"{}","output":{}}}"#,
                     a.execution, a.attempt, self.output

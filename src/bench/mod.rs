@@ -74,6 +74,6 @@ pub async fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Repor
     let rig = rig::Rig::open(options).await?;
     let figures = scenarios::run(&rig, options, say).await;
     let about = report::about(&rig, options, began).await;
-    rig.close().await;
+    rig.close();
     Ok(Report { about: about?, figures, quick: options.quick })
 }

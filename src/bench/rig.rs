@@ -144,7 +144,7 @@ impl Rig {
         Ok(Server { address, pid, process })
     }
 
-    pub async fn close(self) {
+    pub fn close(self) {
         let _ = std::fs::remove_dir_all(&self.directory);
         // Postgres and its files go with this process.
     }

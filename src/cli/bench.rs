@@ -7,6 +7,10 @@ use super::{
 use crate::bench::{self, Error, Options, Report};
 
 /// Measure and report. A goal that is missed is reported, and is no failure.
+///
+/// # Errors
+///
+/// Postgres or the server does not start, or a report can't be written.
 pub async fn run(options: Options, out: Terminal) -> Result<Exit, Failure> {
     let failed = |error: Error| Failure::new(Exit::Failed, "the benchmark ended early").because(error);
     let report = bench::run(&options, &|line| out.note(line)).await.map_err(failed)?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     postgres,
     torture::{
-        self, Error, Stage,
+        self, Error, Place, Stage,
         proxy::Action,
         report::{About, Certificate},
         sink::Sink,
@@ -35,9 +35,9 @@ pub struct Torture {
     /// Play one scenario only
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
-    /// Play one statement of the scenario only, by its number
+    /// Play one statement of the scenario only: its number, or its name as in queue/take#2
     #[arg(long, value_name = "N", requires = "scenario")]
-    point: Option<usize>,
+    point: Option<Place>,
     /// Let one thing only go wrong
     #[arg(long, value_name = "ACTION")]
     action: Option<Action>,
@@ -68,7 +68,7 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     let stage = Stage::set(&postgres::Options::default()).await.map_err(failure)?;
     let options = torture::Options {
         scenario: torture.scenario.clone(),
-        point: torture.point,
+        point: torture.point.clone(),
         action: torture.action,
         quick: torture.quick,
         seed: torture.seed,

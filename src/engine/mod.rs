@@ -39,7 +39,7 @@ use crate::json::Json;
 pub use retry::{Backoff, Failure, Policy};
 
 /// Where an execution stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Something is open.
@@ -130,7 +130,7 @@ impl Task {
 }
 
 /// The small state that decides: what is open, how far it is, what was asked for. The conversation is not in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// Where it stands.
     pub status: Status,

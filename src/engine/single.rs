@@ -99,8 +99,8 @@ impl<'a> Step<'a> {
     fn replied(&mut self, reply: &Reply) {
         let turn = self.state.turn;
         self.append(Message::Reply { turn });
-        self.state.prompt_tokens += reply.prompt_tokens;
-        self.state.completion_tokens += reply.completion_tokens;
+        self.state.prompt_tokens = self.state.prompt_tokens.saturating_add(reply.prompt_tokens);
+        self.state.completion_tokens = self.state.completion_tokens.saturating_add(reply.completion_tokens);
         self.state.again = reply.truncated || !reply.calls.is_empty();
         self.state.ended = self.agent.termination.as_ref().is_some_and(|t| {
             t.is_met(Progress {

@@ -153,7 +153,7 @@ fn lower_limit(body: &mut Map<String, Value>, refusal: &str) -> bool {
     true
 }
 
-fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
+pub(super) fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
     let Some(blocks) = answer["content"].as_array() else {
         return Err(target.unreadable("no content", answer.to_string().as_bytes()));
     };
@@ -195,10 +195,10 @@ fn finish(reason: &str) -> Option<Finish> {
 fn usage(usage: &Value) -> Usage {
     let count = |field: &str| usage[field].as_u64();
     let cached = count("cache_read_input_tokens");
-    let prompt = count("input_tokens").unwrap_or(0)
-        + cached.unwrap_or(0)
-        + count("cache_creation_input_tokens").unwrap_or(0);
+    let written = count("cache_creation_input_tokens");
+    let parts = [count("input_tokens"), cached, written];
+    let prompt = parts.into_iter().flatten().fold(0, u64::saturating_add);
     let completion = count("output_tokens").unwrap_or(0);
     let reasoning = usage["output_tokens_details"]["thinking_tokens"].as_u64();
-    Usage { prompt, completion, total: prompt + completion, cached, reasoning }
+    Usage { prompt, completion, total: prompt.saturating_add(completion), cached, reasoning }
 }

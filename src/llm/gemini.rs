@@ -146,7 +146,7 @@ fn forget(body: &mut Map<String, Value>, field: &str) -> bool {
     config.is_some_and(|c| c.remove(field).is_some())
 }
 
-fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
+pub(super) fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
     let candidate = &answer["candidates"][0];
     let blocked = answer["promptFeedback"]["blockReason"].as_str();
     if candidate.is_null() && blocked.is_none() {
@@ -195,13 +195,14 @@ fn finish(reason: &str) -> Option<Finish> {
 /// The API counts thoughts beside the answer; we count them within the completion.
 fn usage(usage: &Value) -> Usage {
     let count = |field: &str| usage[field].as_u64();
-    let prompt = count("promptTokenCount").unwrap_or(0) + count("toolUsePromptTokenCount").unwrap_or(0);
+    let sum = |one: Option<u64>, other: Option<u64>| one.unwrap_or(0).saturating_add(other.unwrap_or(0));
+    let prompt = sum(count("promptTokenCount"), count("toolUsePromptTokenCount"));
     let reasoning = count("thoughtsTokenCount");
-    let completion = count("candidatesTokenCount").unwrap_or(0) + reasoning.unwrap_or(0);
+    let completion = sum(count("candidatesTokenCount"), reasoning);
     Usage {
         prompt,
         completion,
-        total: count("totalTokenCount").unwrap_or(prompt + completion),
+        total: count("totalTokenCount").unwrap_or(prompt.saturating_add(completion)),
         cached: count("cachedContentTokenCount"),
         reasoning,
     }

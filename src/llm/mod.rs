@@ -35,6 +35,8 @@ mod anthropic;
 mod demo;
 mod draft;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gemini;
 mod http;
 mod media;

@@ -163,7 +163,7 @@ fn drop_limit(body: &mut Map<String, Value>, refusal: &str) -> bool {
     LIMITS.iter().any(|l| refusal.contains(l)) && LIMITS.iter().any(|l| body.remove(*l).is_some())
 }
 
-fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
+pub(super) fn read(target: &Target<'_>, answer: &Value) -> Result<Reply, Error> {
     let choice = &answer["choices"][0];
     let message = &choice["message"];
     if !message.is_object() {
@@ -243,7 +243,7 @@ fn usage(usage: &Value) -> Usage {
     Usage {
         prompt,
         completion,
-        total: usage["total_tokens"].as_u64().unwrap_or(prompt + completion),
+        total: usage["total_tokens"].as_u64().unwrap_or(prompt.saturating_add(completion)),
         cached: usage["prompt_tokens_details"]["cached_tokens"].as_u64(),
         reasoning: usage["completion_tokens_details"]["reasoning_tokens"].as_u64(),
     }

@@ -261,7 +261,7 @@ fn split_encryption(url: &str) -> Result<(String, Wanted), Error> {
             _ => kept.push(setting),
         }
     }
-    let rest = base + &kept.join(&separator.to_string());
+    let rest = base + kept.join(&separator.to_string()).as_str();
     Ok((rest.trim_end_matches('?').to_owned(), wanted))
 }
 

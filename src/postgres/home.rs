@@ -135,5 +135,5 @@ pub(super) fn last_lines(text: &str) -> String {
 /// 16 hexadecimal digits that stand for a path.
 fn digest(path: &Path) -> String {
     let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    hash[..8].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hash[..8].iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str())
 }

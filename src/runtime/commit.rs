@@ -22,16 +22,13 @@ use futures_util::{future::BoxFuture, join};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 
-use super::batch::{Batch, HandOff, Happened, Live, ModelOutcome, Surroundings};
-use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started};
+use super::batch::{Batch, HandOff, Live, ModelOutcome, Surroundings};
+use super::{Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started, settle};
 use crate::agent::Agent;
-use crate::engine::{Event, Status, Task};
+use crate::engine::Event;
 use crate::id::{AttemptId, ExecutionId};
 use crate::store::commit::{Fate, NewExecution, Statements, Taken};
-use crate::store::{
-    self,
-    queue::{Expired, Why},
-};
+use crate::store::{self, queue::Expired};
 
 /// Most items in one commit.
 const BATCH: usize = 256;
@@ -84,7 +81,7 @@ impl Work {
         }
     }
 
-    fn attempt(&self) -> Option<(ExecutionId, AttemptId, Option<i64>, Option<jiff::Timestamp>)> {
+    pub fn attempt(&self) -> Option<(ExecutionId, AttemptId, Option<i64>, Option<jiff::Timestamp>)> {
         match self {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
@@ -209,7 +206,7 @@ pub(super) struct After {
     pub hand_offs: Vec<(Slot, HandOff)>,
 }
 
-type Answer = Result<Done, Error>;
+pub(super) type Answer = Result<Done, Error>;
 
 struct Transaction<'a> {
     shared: &'a Arc<Shared>,
@@ -259,6 +256,9 @@ impl<'a> Transaction<'a> {
 
     async fn run(&mut self, again: bool) -> Result<Vec<Option<Answer>>, store::Error> {
         let mut answers: Vec<Option<Answer>> = self.items.iter().map(|_| None).collect();
+        for i in settle::overheard(self.works()) {
+            answers[i] = Some(Ok(Done::Reported(Reported::TooLate)));
+        }
         let (mut lives, taken) = self.open(&mut answers).await?;
         if again {
             self.recognise(&mut answers).await?;
@@ -271,7 +271,7 @@ impl<'a> Transaction<'a> {
             if answers[i].is_some() {
                 continue;
             }
-            let answer = decide(work, &mut lives, &taken, &fates, &mut batch, &mut around);
+            let answer = settle::settle(work, &mut lives, &taken, &fates, &mut batch, &mut around);
             if let Err(error) = &answer
                 && !matches!(work, Work::Control { .. })
             {
@@ -317,7 +317,8 @@ impl<'a> Transaction<'a> {
             self.works().filter(|(_, w)| !is_start(w)).map(|(_, w)| w.execution()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let attempts: Vec<_> = self.works().filter_map(|(_, w)| w.attempt()).collect();
+        let attempts: Vec<_> =
+            self.works().filter(|(i, _)| answers[*i].is_none()).filter_map(|(_, w)| w.attempt()).collect();
         let (began, inserted, now, locked, taken) = join!(
             db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
@@ -520,87 +521,4 @@ fn new_execution(start: &Start) -> NewExecution {
         priority: start.priority,
         timeout: timeout.map(|t| t.as_secs_f64()),
     }
-}
-
-/// Decide about one item; what is refused for itself leaves the others alone.
-fn decide(
-    work: &Work,
-    lives: &mut HashMap<ExecutionId, Live>,
-    taken: &HashMap<AttemptId, Taken>,
-    fates: &HashMap<AttemptId, Fate>,
-    batch: &mut Batch,
-    around: &mut Around<'_>,
-) -> Answer {
-    let id = work.execution();
-    let Some(live) = lives.get_mut(&id) else {
-        return match work {
-            Work::Control { .. } => {
-                Err(store::Error::NotFound { what: "execution", id: id.to_string() }.into())
-            }
-            _ => Ok(Done::Reported(Reported::Unknown)),
-        };
-    };
-    if let Work::Start(start) = work {
-        batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
-        return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
-    }
-    if let Work::Control { event, by, request, .. } = work {
-        let (event, by, request) = (event.clone(), by.clone(), request.clone());
-        let happened = Happened::Controlled { event, by, request };
-        batch.decide(live, happened, around)?;
-        return Ok(Done::Controlled);
-    }
-    let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
-    match taken.get(&attempt) {
-        Some(Taken { task: Task::Model { .. }, .. }) if matches!(work, Work::Report(_)) => {
-            let text = format!("attempt {attempt} is a model call; servers perform those themselves");
-            Err(store::Error::Refused(text).into())
-        }
-        Some(taken) if !live.settled.contains(&attempt) => {
-            live.settled.push(attempt);
-            batch.decide(live, happened(work, taken.clone()), around)?;
-            Ok(Done::Reported(Reported::Accepted(None)))
-        }
-        Some(_) => Ok(Done::Reported(Reported::Accepted(None))),
-        None => Ok(Done::Reported(too_late(work, fates.get(&attempt), live, batch, around)?)),
-    }
-}
-
-fn happened(work: &Work, taken: Taken) -> Happened {
-    match work {
-        Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
-        Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
-        Work::Lost(expired) => {
-            let error = match expired.why {
-                Why::Gone => format!("server {} is gone", expired.worker),
-                Why::Forgotten => format!("server {} was not told that it has it", expired.worker),
-                Why::Silent => format!("worker {} fell silent: its lease ended", expired.worker),
-            };
-            Happened::Lost { taken, error }
-        }
-        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
-    }
-}
-
-/// The attempt is not in the queue: the same report again, a late one, or one of something unknown.
-fn too_late(
-    work: &Work,
-    fate: Option<&Fate>,
-    live: &mut Live,
-    batch: &mut Batch,
-    around: &mut Around<'_>,
-) -> Result<Reported, Error> {
-    let Some(fate) = fate else { return Ok(Reported::Unknown) };
-    let worker = match work {
-        Work::Report(report) => report.worker.clone(),
-        _ => return Ok(Reported::TooLate),
-    };
-    if matches!(fate.outcome.as_deref(), Some("completed" | "failed" | "gave_up")) {
-        return Ok(Reported::Accepted(None));
-    }
-    if live.state.status == Status::Running || live.state.status == Status::Paused {
-        let happened = Happened::Refused { attempt: fate.attempt, worker, outcome: fate.outcome.clone() };
-        batch.decide(live, happened, around)?;
-    }
-    Ok(Reported::TooLate)
 }

@@ -8,8 +8,12 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
+mod model;
 mod queues;
 mod reply;
+mod settle;
 mod stats;
 mod wake;
 
@@ -552,7 +556,8 @@ impl Runtime {
         Ok(store::queue::extend(&db, execution, attempt).await?)
     }
 
-    /// Hand an attempt out again after `delay`, keeping it the same attempt; false when it is not queued.
+    /// Hand an attempt out again after `delay`, keeping it the same attempt; false when it is not queued, or another worker
+    /// than `by` has it.
     ///
     /// # Errors
     ///
@@ -562,9 +567,10 @@ impl Runtime {
         execution: ExecutionId,
         attempt: AttemptId,
         delay: Duration,
+        by: Option<&str>,
     ) -> Result<bool, Error> {
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
-        let queue = store::queue::call_back(&db, execution, attempt, delay.as_secs_f64()).await?;
+        let queue = store::queue::call_back(&db, execution, attempt, delay.as_secs_f64(), by).await?;
         if let Some(queue) = queue {
             if delay.is_zero() { self.shared.woken(vec![queue]) } else { self.shared.due.notify_one() }
         }

@@ -299,13 +299,15 @@ pub async fn give_back(db: &impl GenericClient, leases: &[Lease]) -> Result<Vec<
                 &leases.iter().map(|l| l.execution).collect::<Vec<_>>(),
                 &leases.iter().map(|l| l.attempt).collect::<Vec<_>>(),
                 &leases.iter().map(|l| l.worker_id).collect::<Vec<_>>(),
+                &leases.iter().map(|l| i32::try_from(l.polls).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
             ],
         )
         .await?;
     Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
 }
 
-/// Hand an attempt out again in `secs`; returns its queue, or `None` when it is not queued.
+/// Hand an attempt out again in `secs`, because worker `by` asks for it or whoever has it does; returns its queue, or `None`
+/// when it is not queued or not that worker's any more.
 ///
 /// # Errors
 ///
@@ -315,9 +317,10 @@ pub async fn call_back(
     execution: ExecutionId,
     attempt: AttemptId,
     secs: f64,
+    by: Option<&str>,
 ) -> Result<Option<i32>, Error> {
     let call_back = db.prepare_cached(include_str!("../../sql/queue/call_back.sql")).await?;
-    let row = db.query_opt(&call_back, &[&execution, &attempt, &secs]).await?;
+    let row = db.query_opt(&call_back, &[&execution, &attempt, &secs, &by]).await?;
     Ok(row.map(|r| r.try_get(0)).transpose()?)
 }
 

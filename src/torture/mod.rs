@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use judge::Judge;
-pub use plan::{Options, Point, exhaust, numbered};
+pub use plan::{Options, Place, Point, exhaust, numbered};
 pub use scenarios::{SCENARIOS, Scenario};
 pub use stage::Stage;
 

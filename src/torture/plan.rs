@@ -1,6 +1,7 @@
 //! Which points there are, and lanes that play them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use clap::ValueEnum as _;
 
 use super::judge::Judge;
 use super::play::Play;
-use super::proxy::{Action, Statement};
+use super::proxy::{Action, Statement, is_clock};
 use super::report::{Section, Violation};
 use super::stage::{Lane, Stage};
 use super::{Error, Progress, SCENARIOS, Scenario, Tell};
@@ -23,8 +24,8 @@ const QUICK: usize = 10;
 pub struct Options {
     /// Only this scenario.
     pub scenario: Option<String>,
-    /// Only this statement, by its number from 1.
-    pub point: Option<usize>,
+    /// Only this statement.
+    pub point: Option<Place>,
     /// Only this action.
     pub action: Option<Action>,
     /// A few points of each scenario instead of all.
@@ -37,6 +38,29 @@ pub struct Options {
     pub tell: Tell,
     /// Whether each point is told of.
     pub verbose: bool,
+}
+
+/// A statement as the command line names it: by its number from 1, or as in `queue/take#2`, the second time. Names are what
+/// stays the same when numbers can't, as where the clock is tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// By its number.
+    Number(usize),
+    /// By its name.
+    Statement(Statement),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Number(number));
+        }
+        let (name, occurrence) = text.rsplit_once('#').unwrap_or((text, "1"));
+        let occurrence = occurrence.parse().map_err(|_| format!("'{occurrence}' is no number"))?;
+        Ok(Self::Statement(Statement { name: name.to_owned(), occurrence }))
+    }
 }
 
 impl Options {
@@ -56,8 +80,9 @@ pub struct Point {
 
 impl Point {
     fn reproduce(&self) -> String {
-        let (scenario, number, action) = (self.scenario.name, self.number, self.action.name());
-        format!("tenure torture --scenario {scenario} --point {number} --action {action}")
+        let (scenario, action) = (self.scenario.name, self.action.name());
+        let Statement { name, occurrence } = &self.statement;
+        format!("tenure torture --scenario {scenario} --point '{name}#{occurrence}' --action {action}")
     }
 }
 
@@ -107,7 +132,9 @@ async fn number(lanes: Vec<Lane>, options: &Options) -> Result<(Numbered, Vec<La
                         scenario.name
                     )));
                 }
-                found.push((scenario, played.seen));
+                // How often the clock ticks meanwhile is up to the machine.
+                let counts = |s: &Statement| s.occurrence == 1 || !is_clock(&s.name);
+                found.push((scenario, played.seen.into_iter().filter(counts).collect()));
             }
             Ok((found, lane))
         }));
@@ -272,7 +299,12 @@ fn points(found: &Numbered, options: &Options) -> Vec<Point> {
     for (scenario, statements) in found {
         let mut of_scenario = vec![];
         for (at, statement) in statements.iter().enumerate() {
-            if options.point.is_some_and(|wanted| wanted != at + 1) {
+            let wanted = match &options.point {
+                None => true,
+                Some(Place::Number(number)) => *number == at + 1,
+                Some(Place::Statement(wanted)) => wanted == statement,
+            };
+            if !wanted {
                 continue;
             }
             for action in &actions {
@@ -299,4 +331,22 @@ fn a_few(points: Vec<Point>, seed: u64) -> Vec<Point> {
         })
         .collect();
     points.into_iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, point)| point).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_number_or_a_statement() {
+        let named =
+            |name: &str, occurrence| Place::Statement(Statement { name: name.to_owned(), occurrence });
+        assert_eq!("17".parse(), Ok(Place::Number(17)));
+        assert_eq!("queue/take".parse(), Ok(named("queue/take", 1)));
+        assert_eq!(
+            "COMMIT after agents/set_current#2".parse(),
+            Ok(named("COMMIT after agents/set_current", 2))
+        );
+        assert!("queue/take#x".parse::<Place>().is_err());
+    }
 }

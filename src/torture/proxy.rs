@@ -133,7 +133,7 @@ fn is_noise(name: &str) -> bool {
         || name.contains("listen tenure")
 }
 
-fn is_clock(name: &str) -> bool {
+pub(super) fn is_clock(name: &str) -> bool {
     CLOCK.contains(&name.rsplit(' ').next().unwrap_or(name))
 }
 

@@ -29,6 +29,8 @@ use crate::runtime::Runtime;
 pub use auth::{ApiKey, is_open};
 pub use body::{MAX_BODY, reply};
 pub use problem::Problem;
+#[cfg(any(test, fuzzing))]
+pub use ui::fuzz;
 
 /// Says whether a model provider is configured, and if not, what to do.
 pub type ProviderCheck = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;

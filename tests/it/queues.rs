@@ -539,3 +539,42 @@ async fn a_server_that_finishes_its_model_calls_is_draining() {
     leaving.ended().await;
     worker_state(&server, is_it, "stopped").await;
 }
+
+/// A worker that asks to see a task again gives it up; while its run is paused, that hands it to nobody.
+#[tokio::test]
+async fn what_is_called_back_while_its_run_is_paused_waits_for_the_resume() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["fetch"]), says("done")]);
+    let id = server.start_run(&agent("a", &model, tools(["fetch"])), "p").await;
+    let task = server.take("fetch").await;
+    let run = |verb: &str| format!("/api/agent/{id}/{verb}");
+    assert_eq!(server.put(&run("pause"), &json!({})).await.status, 200);
+    server.report(&task, "IN_PROGRESS", &json!({ "callbackAfterSeconds": 0 })).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(server.poll("fetch", 1).await, [] as [Value; 0], "nothing of a paused run is handed out");
+    assert_eq!(server.put(&run("resume"), &json!({})).await.status, 200);
+    let again = server.take("fetch").await;
+    assert_eq!(again["taskId"], task["taskId"]);
+    server.complete(&again, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+}
+
+/// A request that a client repeats because it got no answer must not take the task from whoever has it by then.
+#[tokio::test]
+async fn a_repeated_call_back_takes_the_task_from_nobody() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["fetch"]), says("done")]);
+    let id = server.start_run(&agent("a", &model, tools(["fetch"])), "p").await;
+    let task = server.take("fetch").await;
+    let later = json!({ "callbackAfterSeconds": 0 });
+    server.report(&task, "IN_PROGRESS", &later).await;
+    let path = "/api/tasks/poll/batch/fetch?workerid=another&count=1&timeout=2000";
+    let taken = server.get(path).await.ok();
+    assert_eq!(taken[0]["taskId"], task["taskId"]);
+    server.report(&task, "IN_PROGRESS", &later).await;
+    assert_eq!(server.poll("fetch", 1).await, [] as [Value; 0], "another worker has it");
+    server.complete(&taken[0], &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+}

@@ -29,7 +29,7 @@ fn the_real_python_sdks_run_unchanged_against_this_server() {
 }
 
 /// Makes the environments of the suite, or says why this machine can't.
-fn virtual_environments(suite: &Path) -> Result<PathBuf, String> {
+pub fn virtual_environments(suite: &Path) -> Result<PathBuf, String> {
     let probe = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
     match Command::new("python3").args(["-c", probe]).stderr(Stdio::null()).status() {
         Err(error) => return Err(format!("python3 can't be run: {error}")),
@@ -56,7 +56,7 @@ fn virtual_environments(suite: &Path) -> Result<PathBuf, String> {
 }
 
 /// Says past libtest's capture why the suite did not run; panics where nothing may be skipped.
-fn skip(reason: &str) {
+pub fn skip(reason: &str) {
     let strict = ["CI", "TENURE_TEST_NO_SKIP"].iter().any(|name| std::env::var_os(name).is_some());
     assert!(!strict, "the SDK suite must not be skipped here: {reason}");
     writeln!(std::io::stderr(), "skipped: the SDK suite ({reason})").expect("stderr is open");

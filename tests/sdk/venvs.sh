@@ -26,6 +26,7 @@ venv() { # name, requirement…: one environment, rebuilt when its requirements 
     venv pytest pytest pytest-timeout pytest-xdist
     venv sdk-0.2.0 agentspan==0.2.0 conductor-python==1.3.11
     venv sdk-0.1.10 agentspan==0.1.10 conductor-python==1.3.11
+    venv schemathesis schemathesis
     venv worker-2.0.0 conductor-python==2.0.0
 ) 9>"$root/.lock"
 printf '%s\n' "$root"

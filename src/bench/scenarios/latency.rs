@@ -112,7 +112,7 @@ pub async fn measure(rig: &Rig, scale: Scale, options: &Options) -> Result<Vec<F
 /// first call to its last report, and each start until the worker had the call.
 async fn alone(server: &Server, runs: usize) -> Result<(Vec<Duration>, Vec<Duration>, Vec<Duration>), Error> {
     let (mut reports, mut whole, mut starts) = (vec![], vec![], vec![]);
-    let mut starter = Connection::open(server.address).await?;
+    let mut client = Connection::open(server.address).await?;
     let mut worker = Connection::open(server.address).await?;
     let poll = format!("/api/tasks/poll/batch/{TOOL}?workerid=alone&count=1&timeout=5000");
     for _ in 0..runs {
@@ -124,7 +124,7 @@ async fn alone(server: &Server, runs: usize) -> Result<(Vec<Duration>, Vec<Durat
             // The poll is there first, as in an idle system.
             tokio::time::sleep(Duration::from_millis(5)).await;
             let began = Instant::now();
-            start_run(&mut starter, Agent::Ten).await?;
+            start_run(&mut client, Agent::Ten).await?;
             Ok::<_, Error>(began)
         };
         let (asked, began) = tokio::join!(asked, started);

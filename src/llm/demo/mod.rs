@@ -16,7 +16,7 @@ use super::draft::{Draft, DraftCall};
 use super::{Error, Message, Reply, Request, Usage};
 
 mod incident;
-mod script;
+pub(super) mod script;
 
 use script::{Scripts, Step};
 

@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// One turn's answer.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Step {
+pub(in crate::llm) struct Step {
     /// The answer's text.
     pub text: String,
     /// Tools to call.
@@ -32,7 +32,7 @@ pub(super) struct Step {
 /// A tool call of a step.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScriptedCall {
+pub(in crate::llm) struct ScriptedCall {
     /// Instead of the id made from execution, turn and position.
     #[serde(default)]
     pub id: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct ScriptedCall {
 /// An error of the provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Failure {
+pub(in crate::llm) struct Failure {
     /// The HTTP status.
     pub status: u16,
     /// How long the provider asks to wait.
@@ -137,6 +137,10 @@ fn read<T: DeserializeOwned>(path: &str) -> Result<T, Error> {
         return Err(bad("is not a file of at most 1 MB".to_owned()));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    serde_json::from_str(&text)
-        .map_err(|e| bad(format!("is not a valid script at line {} column {}", e.line(), e.column())))
+    parse(&text).map_err(|e| bad(format!("is not a valid script at line {} column {}", e.line(), e.column())))
+}
+
+/// What a file holds.
+pub(in crate::llm) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
 }

@@ -162,7 +162,8 @@ fn only_file_in(directory: &Path) -> Result<PathBuf, String> {
 
 async fn check(file: &Path, expected: &str) -> Result<(), String> {
     let bytes = tokio::fs::read(file).await.map_err(|e| format!("can't read {}: {e}", file.display()))?;
-    let sum = Sha256::digest(&bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let sum =
+        Sha256::digest(&bytes).iter().fold(String::new(), |text, byte| text + format!("{byte:02x}").as_str());
     if sum == expected {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use actix_web::web::{self, Data, Path, ServiceConfig};
 use serde::Serialize;
 use serde_json::json;
 
-use super::body::reply;
+use super::body::{reply, reply_text};
 use super::wire::words;
 use super::{Problem, State};
 use crate::id::{AttemptId, ExecutionId};
@@ -20,9 +20,15 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
         .service(web::resource("/api/v1/starts").post(work::starts))
         .service(web::resource("/api/v1/work").post(work::work))
+        .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))
         .service(web::resource("/api/queues/{name}/resume").post(queues::resume));
+}
+
+/// `GET /api/openapi.json`: every path for programs, and what it takes.
+async fn openapi() -> HttpResponse {
+    reply_text(include_str!("openapi.json"))
 }
 
 #[derive(Serialize)]

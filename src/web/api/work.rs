@@ -20,7 +20,7 @@ use crate::web::{Problem, State};
 /// Most items of one request, and most attempts that it brings.
 const MAX: usize = 1000;
 /// Longest wait for work.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Body of `POST /api/v1/starts`.
 #[derive(Deserialize)]

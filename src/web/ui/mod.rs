@@ -8,6 +8,8 @@ mod agents;
 mod assets;
 mod execution;
 mod executions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod kit;
 mod markdown;
 mod payload;

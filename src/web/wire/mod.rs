@@ -20,6 +20,9 @@ mod tasks;
 pub mod words;
 mod workflows;
 
+#[cfg(any(test, fuzzing))]
+pub use reports::read as read_report;
+
 use actix_web::web::{self, ServiceConfig};
 use serde::Deserialize;
 

@@ -92,8 +92,10 @@ async fn hand_out(state: &State, leases: Vec<Lease>, worker: &str) -> Vec<Task> 
             Ok(task) => tasks.push(task),
             Err(error) => {
                 tracing::warn!(?error, task.id = %lease.attempt, "a lease could not be handed out");
-                if let Err(error) =
-                    state.runtime.call_back(lease.execution, lease.attempt, Duration::from_secs(1)).await
+                if let Err(error) = state
+                    .runtime
+                    .call_back(lease.execution, lease.attempt, Duration::from_secs(1), None)
+                    .await
                 {
                     tracing::warn!(?error, task.id = %lease.attempt, "…nor given back; it waits for its lease's end");
                 }

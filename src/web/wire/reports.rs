@@ -143,7 +143,9 @@ async fn apply(
     }
     match meaning {
         Meaning::Extend => state.runtime.extend(execution, id).await?,
-        Meaning::CallBack(delay) => state.runtime.call_back(execution, id, delay).await?,
+        Meaning::CallBack(delay) => {
+            state.runtime.call_back(execution, id, delay, update.worker_id.as_deref()).await?
+        }
         Meaning::End(outcome) => {
             let worker = update.worker_id.unwrap_or_else(|| "unnamed".to_owned());
             return report(state, Report { execution, attempt: id, worker, outcome, wants_next }).await;
@@ -179,7 +181,7 @@ async fn hand_on(state: &State, lease: &Lease, worker: &str) -> Option<Task> {
         Err(error) => {
             tracing::warn!(?error, task.id = %lease.attempt, "the next task could not be handed on");
             let given_back =
-                state.runtime.call_back(lease.execution, lease.attempt, Duration::from_secs(1)).await;
+                state.runtime.call_back(lease.execution, lease.attempt, Duration::from_secs(1), None).await;
             given_back.inspect_err(|error| tracing::warn!(?error, "…nor given back")).ok();
             None
         }
@@ -221,6 +223,16 @@ pub async fn update_by_reference(
     };
     apply(&state, id, update, false).await?;
     Ok(plain(&id))
+}
+
+/// Read a body as the handlers do, for fuzzing.
+#[cfg(any(test, fuzzing))]
+pub fn read(body: &[u8]) {
+    let Ok(text) = crate::json::storable(body) else { return };
+    if let Ok(update) = serde_json::from_str::<Update>(&text) {
+        let _ = (update.meaning(), words::attempt_id(&update.task_id));
+        update.logs.into_iter().flatten().map(Line::from).for_each(drop);
+    }
 }
 
 #[cfg(test)]

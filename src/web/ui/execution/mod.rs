@@ -14,7 +14,7 @@
 //!   /execution/{id}/payload/…      whole payloads                                       download
 //! ```
 
-mod address;
+pub(super) mod address;
 mod attempts;
 mod conversation;
 mod documents;

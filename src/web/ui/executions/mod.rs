@@ -1,10 +1,10 @@
 //! The list of executions: newest first, its whole state in the address.
 
-mod asked;
+pub(super) mod asked;
 mod bar;
 pub mod bulk;
 mod line;
-mod query;
+pub(super) mod query;
 mod summary;
 pub mod views;
 

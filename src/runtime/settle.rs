@@ -1,0 +1,119 @@
+//! What one item of a batch comes to: it counts, it is said again, or it is too late. Pure but for the ids that
+//! [`Batch`] makes; the model checker (`runtime::model`) runs this very code.
+//!
+//! ```text
+//!  the fence had its attempt ──► decided once ──► Accepted      said again in the same batch: Accepted
+//!  the fence had it not ──► its fate: reported before ──► Accepted
+//!                                     anything else  ──► TooLate, and a live execution's event says so
+//! ```
+//!
+//! 1. An attempt is settled once; `Accepted` is answered only for what its worker or server said of it.
+//! 2. An item is judged by its own fence, never by that of another item of the batch.
+
+use std::collections::{HashMap, HashSet};
+
+use super::batch::{Batch, Happened, Live, Surroundings};
+use super::commit::{Answer, Done, Work};
+use super::{Error, Reported, Started};
+use crate::engine::{Status, Task};
+use crate::id::{AttemptId, ExecutionId};
+use crate::store;
+use crate::store::commit::{Fate, Taken};
+use crate::store::queue::Why;
+
+/// Losses of attempts of which the same batch brings an outcome. They are left out: both would take the same row, and an
+/// outcome must not be answered as accepted while a loss is what was written. The next look finds what is lost all the same.
+pub(super) fn overheard<'a>(works: impl Iterator<Item = (usize, &'a Work)>) -> Vec<usize> {
+    let (mut lost, mut said) = (vec![], HashSet::new());
+    for (i, work) in works {
+        match (work, work.attempt()) {
+            (Work::Lost(expired), _) => lost.push((i, expired.attempt)),
+            (_, Some(told)) => drop(said.insert(told.1)),
+            _ => {}
+        }
+    }
+    lost.into_iter().filter(|(_, attempt)| said.contains(attempt)).map(|(i, _)| i).collect()
+}
+
+/// Decide about one item; what is refused for itself leaves the others alone.
+pub(super) fn settle(
+    work: &Work,
+    lives: &mut HashMap<ExecutionId, Live>,
+    taken: &HashMap<AttemptId, Taken>,
+    fates: &HashMap<AttemptId, Fate>,
+    batch: &mut Batch,
+    around: &mut impl Surroundings,
+) -> Answer {
+    let id = work.execution();
+    let Some(live) = lives.get_mut(&id) else {
+        return match work {
+            Work::Control { .. } => {
+                Err(store::Error::NotFound { what: "execution", id: id.to_string() }.into())
+            }
+            _ => Ok(Done::Reported(Reported::Unknown)),
+        };
+    };
+    if let Work::Start(start) = work {
+        batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
+        return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
+    }
+    if let Work::Control { event, by, request, .. } = work {
+        let (event, by, request) = (event.clone(), by.clone(), request.clone());
+        let happened = Happened::Controlled { event, by, request };
+        batch.decide(live, happened, around)?;
+        return Ok(Done::Controlled);
+    }
+    let Some(attempt) = work.attempt().map(|a| a.1) else { return Ok(Done::Controlled) };
+    match taken.get(&attempt) {
+        Some(Taken { task: Task::Model { .. }, .. }) if matches!(work, Work::Report(_)) => {
+            let text = format!("attempt {attempt} is a model call; servers perform those themselves");
+            Err(store::Error::Refused(text).into())
+        }
+        Some(taken) if !live.settled.contains(&attempt) => {
+            live.settled.push(attempt);
+            batch.decide(live, happened(work, taken.clone()), around)?;
+            Ok(Done::Reported(Reported::Accepted(None)))
+        }
+        Some(_) => Ok(Done::Reported(Reported::Accepted(None))),
+        None => Ok(Done::Reported(too_late(work, fates.get(&attempt), live, batch, around)?)),
+    }
+}
+
+fn happened(work: &Work, taken: Taken) -> Happened {
+    match work {
+        Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
+        Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
+        Work::Lost(expired) => {
+            let error = match expired.why {
+                Why::Gone => format!("server {} is gone", expired.worker),
+                Why::Forgotten => format!("server {} was not told that it has it", expired.worker),
+                Why::Silent => format!("worker {} fell silent: its lease ended", expired.worker),
+            };
+            Happened::Lost { taken, error }
+        }
+        Work::Start(_) | Work::Control { .. } => Happened::Accepted { refused: None },
+    }
+}
+
+/// The attempt is not in the queue: the same report again, a late one, or one of something unknown.
+fn too_late(
+    work: &Work,
+    fate: Option<&Fate>,
+    live: &mut Live,
+    batch: &mut Batch,
+    around: &mut impl Surroundings,
+) -> Result<Reported, Error> {
+    let Some(fate) = fate else { return Ok(Reported::Unknown) };
+    let worker = match work {
+        Work::Report(report) => report.worker.clone(),
+        _ => return Ok(Reported::TooLate),
+    };
+    if matches!(fate.outcome.as_deref(), Some("completed" | "failed" | "gave_up")) {
+        return Ok(Reported::Accepted(None));
+    }
+    if live.state.status == Status::Running || live.state.status == Status::Paused {
+        let happened = Happened::Refused { attempt: fate.attempt, worker, outcome: fate.outcome.clone() };
+        batch.decide(live, happened, around)?;
+    }
+    Ok(Reported::TooLate)
+}
