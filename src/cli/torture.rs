@@ -19,8 +19,9 @@ use crate::{
         proxy::Action,
         report::{About, Certificate},
         sink::Sink,
+        world,
     },
-    worker::{Context, Tool, Worker, stop_signal},
+    worker::{Context, Tool, ToolError, Worker, stop_signal},
 };
 
 /// Flags of `torture`.
@@ -41,6 +42,9 @@ pub struct Torture {
     /// Let one thing only go wrong
     #[arg(long, value_name = "ACTION")]
     action: Option<Action>,
+    /// Faults that fall at random in the storm
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    random: usize,
     /// What random choices begin with
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -79,7 +83,24 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     if torture.list {
         return list(&stage, &options, out).await;
     }
-    let (sections, violations) = torture::exhaust(&stage, &options).await.map_err(failure)?;
+    let (mut sections, mut violations) = (vec![], vec![]);
+    let is_of_world = |name: &String| world::names().any(|(known, _)| known == name);
+    if !torture.scenario.as_ref().is_some_and(is_of_world) {
+        (sections, violations) = torture::exhaust(&stage, &options).await.map_err(failure)?;
+    }
+    if torture.scenario.as_ref().is_none_or(is_of_world) && torture.action.is_none() {
+        let world = world::Options {
+            only: torture.scenario.clone(),
+            random: torture.random,
+            quick: torture.quick,
+            seed: torture.seed,
+            pg_bin: std::env::var_os("TENURE_PG_BIN").map(PathBuf::from),
+            tell: options.tell.clone(),
+        };
+        let (more, wrong) = world::play(&world).await.map_err(failure)?;
+        sections.extend(more);
+        violations.extend(wrong);
+    }
     let about = About {
         tenure: version().await,
         postgres: stage.version().await.map_err(failure)?,
@@ -208,22 +229,47 @@ pub struct TortureWorker {
     /// Its tools
     #[arg(long, value_name = "NAME", default_value = "work")]
     tool: Vec<String>,
-    /// How long a call takes
+    /// How long a call takes that does not say it itself
     #[arg(long, value_name = "MS", default_value_t = 10)]
     call_ms: u64,
+    /// Calls at the same time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    concurrency: usize,
+}
+
+/// What a call may ask for.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Wish {
+    /// Take this long.
+    millis: Option<u64>,
+    /// Fail at so many first attempts.
+    fails: u32,
+    /// Fail for good.
+    fatal: bool,
+    /// Do not come back from the first attempt.
+    hangs: bool,
 }
 
 /// A worker whose only effects are lines in a file.
 pub(super) async fn worker(flags: TortureWorker, server: &ServerUrl) -> Result<Exit, Failure> {
     let (sink, takes) = (Sink::at(&flags.sink), Duration::from_millis(flags.call_ms));
-    let mut worker = Worker::new(server.to_string());
+    let mut worker = Worker::new(server.to_string()).concurrency(flags.concurrency);
     for name in flags.tool {
         let sink = sink.clone();
-        let tool = Tool::new(name, move |_: serde_json::Value, call: Context| {
+        let tool = Tool::new(name, move |wish: Wish, call: Context| {
             let sink = sink.clone();
             async move {
                 sink.perform(&call.idempotency_key, &call.attempt_id)?;
+                let hangs = (wish.hangs && call.attempt == 1).then_some(Duration::from_hours(1));
+                let takes = hangs.or(wish.millis.map(Duration::from_millis)).unwrap_or(takes);
                 tokio::time::sleep(takes).await;
+                if wish.fatal {
+                    return Err(ToolError::terminal("it was told to"));
+                }
+                if call.attempt <= wish.fails {
+                    return Err(ToolError::retryable("it was told to, and it may go better next time"));
+                }
                 Ok(json!({ "ok": true }))
             }
         });

@@ -115,6 +115,13 @@ impl Error {
         }
     }
 
+    /// Whether this Postgres takes no writes, such as a standby.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        let code = |e: &tokio_postgres::Error| e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
+        matches!(self, Self::Unavailable(e) if e.downcast_ref::<tokio_postgres::Error>().is_some_and(code))
+    }
+
     /// Whether a statement was stopped because its time was over.
     #[must_use]
     pub fn took_too_long(&self) -> bool {

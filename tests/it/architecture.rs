@@ -172,7 +172,6 @@ fn the_engine_and_the_agent_are_pure() {
 fn only_the_store_speaks_sql() {
     /// Statements about sessions and servers, none of which reads or writes a table of ours, and a test that compares rows.
     const EXCEPT: &[(&str, &str)] = &[
-        ("src/web/health.rs", "\"select 1\""),
         ("src/runtime/wake.rs", "select pg_advisory_lock("),
         ("src/runtime/wake.rs", "select pg_notify("),
         ("src/runtime/model/conforms.rs", ""),

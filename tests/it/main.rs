@@ -28,3 +28,4 @@ mod torture;
 mod ui;
 mod wire;
 mod worker;
+mod world;
