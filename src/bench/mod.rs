@@ -34,6 +34,7 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What to measure, and how long.
 #[derive(Debug, Clone, clap::Args)]
+#[group(id = "bench")] // the options of Postgres inside have the same name
 pub struct Options {
     /// Small numbers and short rounds: does it all work?
     #[arg(long)]
