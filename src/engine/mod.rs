@@ -23,6 +23,7 @@
 //! 5. Only what is open can end, be retried or fail.
 //! 6. Message numbers grow by one, without gaps.
 
+pub mod history;
 mod retry;
 mod single;
 #[cfg(test)]

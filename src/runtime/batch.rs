@@ -8,9 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::fork::Fork;
+use super::inbox::{self, Parked};
 use super::reply::{decisive, stored};
 use super::{Outcome, answer};
-use crate::agent::Agent;
+use crate::agent::{Agent, Tool, ToolKind};
 use crate::engine::{
     self, Backoff, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
@@ -47,8 +49,11 @@ pub(super) struct Live {
 impl Live {
     /// Every queue that a decision about it can name.
     pub fn queues(&self) -> impl Iterator<Item = (String, String)> {
-        let names = self.agent.tools.iter().map(|t| &t.name).chain(&self.agent.stop_when);
-        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()))
+        let waits = |t: &&Tool| matches!(t.kind, ToolKind::Inbox { .. });
+        let inbox = self.agent.tools.iter().find(waits).map(|_| (inbox::QUEUE.to_owned(), String::new()));
+        let tools = self.agent.tools.iter().filter(move |t| !waits(t)).map(|t| &t.name);
+        let names = tools.chain(&self.agent.stop_when);
+        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default())).chain(inbox)
     }
 
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
@@ -62,6 +67,15 @@ impl Live {
             start.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
         let state = engine::begin(&start.agent);
         Self::new(start.id, start.agent.clone(), state, start.context.clone(), start.priority, domains, 0, at)
+    }
+
+    pub fn forked(fork: &Fork, at: Timestamp) -> Self {
+        let domains =
+            fork.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
+        let (agent, state, context) = (fork.agent.clone(), fork.state.clone(), fork.row.context.clone());
+        let mut live = Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
+        live.replies.extend(fork.reply.clone().map(|(turn, text, finish)| (turn, (text, finish))));
+        live
     }
 
     #[expect(clippy::too_many_arguments, reason = "the columns of a row")]
@@ -116,7 +130,9 @@ pub struct ModelFailure {
 
 /// Something to decide about an execution.
 #[derive(Debug, Clone)]
-pub(super) enum Happened {
+pub(super) enum Happened<'a> {
+    /// It goes on from another run, whose history was copied.
+    Forked(&'a Fork),
     /// It was accepted; with a reason when it must end at once.
     Accepted { refused: Option<String> },
     /// Somebody wants something.
@@ -155,6 +171,8 @@ pub(super) struct Batch {
     pub hold: Vec<ExecutionId>,
     pub release: Vec<ExecutionId>,
     pub hand_offs: Vec<HandOff>,
+    /// Calls that begin to wait for messages.
+    pub waits: Vec<Parked>,
     /// Executions whose end needs the text of an earlier turn.
     pub answers: Vec<(ExecutionId, u32)>,
 }
@@ -176,10 +194,11 @@ impl Batch {
     pub fn decide(
         &mut self,
         live: &mut Live,
-        happened: Happened,
+        happened: Happened<'_>,
         around: &mut impl Surroundings,
     ) -> Result<(), IllegalEvent> {
         match happened {
+            Happened::Forked(fork) => self.forked(live, fork, around),
             Happened::Accepted { refused } => {
                 self.apply(live, &Event::Started, &Cause::of("started"), around)?;
                 if let Some(reason) = refused {
@@ -214,6 +233,35 @@ impl Batch {
                 Ok(())
             }
         }
+    }
+
+    /// What was open is queued anew, and what was due is done.
+    fn forked(
+        &mut self,
+        live: &mut Live,
+        fork: &Fork,
+        around: &mut impl Surroundings,
+    ) -> Result<(), IllegalEvent> {
+        self.event(live, "forked", None, Some(fork.told.clone()));
+        for (attempt, queue) in &fork.open {
+            if inbox::is_parked(*queue, around) {
+                self.park(live, *attempt, *queue);
+                continue;
+            }
+            self.queued.push(NewQueued {
+                execution: live.id,
+                attempt: *attempt,
+                queue: *queue,
+                priority: live.priority,
+                delay: 0.0,
+                lease: None,
+            });
+        }
+        if fork.row.at == 0 {
+            return self.apply(live, &Event::Started, &Cause::of("started"), around);
+        }
+        self.carry_out(live, fork.state.clone(), fork.due.clone(), &Cause::none(), None, around);
+        Ok(())
     }
 
     fn reported(
@@ -412,8 +460,15 @@ impl Batch {
         around: &impl Surroundings,
     ) -> AttemptId {
         let (execution, attempt) = (live.id, AttemptId::new());
-        let queue = around.queue(&name, live.domains.get(&name).map_or("", String::as_str));
-        let delay = if live.state.status == Status::Paused { f64::INFINITY } else { 0.0 };
+        let waits = live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
+        let queue = if waits {
+            self.waits.push((execution, attempt));
+            around.queue(inbox::QUEUE, "")
+        } else {
+            around.queue(&name, live.domains.get(&name).map_or("", String::as_str))
+        };
+        let is_held = waits || live.state.status == Status::Paused;
+        let delay = if is_held { f64::INFINITY } else { 0.0 };
         self.tasks.push(NewTask { execution, id: attempt, task, name, call_id, queue, input, at: live.at });
         self.queued.push(NewQueued {
             execution,
@@ -509,7 +564,46 @@ impl Batch {
         live.output = Some(answer::output(text.as_deref(), reply.finish.as_str(), &live.context));
     }
 
-    fn event(&mut self, live: &mut Live, kind: &'static str, attempt: Option<AttemptId>, data: Option<Json>) {
+    /// A call waits for a message, in no worker's queue.
+    pub fn park(&mut self, live: &Live, attempt: AttemptId, queue: i32) {
+        let (execution, priority) = (live.id, live.priority);
+        self.queued.push(NewQueued {
+            execution,
+            attempt,
+            queue,
+            priority,
+            delay: f64::INFINITY,
+            lease: None,
+        });
+    }
+
+    /// An attempt that begins in this batch, as if it had been taken from the queue.
+    pub fn begun(&self, live: &Live, attempt: AttemptId) -> Option<Taken> {
+        let task = self.tasks.iter().find(|t| t.id == attempt)?;
+        Some(Taken {
+            execution: live.id,
+            attempt,
+            task: task.task,
+            number: 1,
+            losses: 0,
+            name: task.name.clone(),
+            queue: task.queue,
+            polls: 0,
+            started_at: Some(live.at),
+            worker: None,
+            worker_id: None,
+            retries: None,
+            backoff_scale: None,
+        })
+    }
+
+    pub fn event(
+        &mut self,
+        live: &mut Live,
+        kind: &'static str,
+        attempt: Option<AttemptId>,
+        data: Option<Json>,
+    ) {
         live.seq += 1;
         live.touched = true;
         self.events.push(NewEvent { execution: live.id, seq: live.seq, kind, attempt, data, at: live.at });

@@ -8,11 +8,14 @@ mod batch;
 mod claims;
 mod clock;
 mod commit;
+pub mod fork;
+mod inbox;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
 mod queues;
 mod reply;
+pub mod session;
 mod settle;
 mod stats;
 mod wake;
@@ -34,6 +37,7 @@ use crate::store;
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
+pub use inbox::Pushed;
 pub use queues::Switched;
 pub use wake::News;
 
@@ -50,6 +54,9 @@ pub enum Error {
     /// The execution is in no state for it (it has ended, or is paused already). A conflict at the edge.
     #[error(transparent)]
     Illegal(#[from] engine::IllegalEvent),
+    /// What is asked for does not fit how the execution stands. A conflict at the edge.
+    #[error("{0}")]
+    Conflict(String),
     /// More is waiting to be committed than fits; try again in a moment.
     #[error("the server has more to write than it can; try again in a moment")]
     Busy,
@@ -262,11 +269,9 @@ impl Shared {
     fn submit(&self, work: Work) -> Result<oneshot::Receiver<Result<Done, Error>>, Error> {
         let (reply, done) = oneshot::channel();
         // Starts with one key go to one committer, so that they do not wait for each other in two transactions.
-        let shard = match &work {
-            Work::Start(Start { key: Some(key), .. }) => {
-                key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b))
-            }
-            work => work.execution().as_u128(),
+        let shard = match work.key() {
+            Some(key) => key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b)),
+            None => work.execution().as_u128(),
         };
         let committers = self.committers.len() as u128;
         let shard = usize::try_from(shard % committers).unwrap_or(0);

@@ -32,6 +32,9 @@ pub struct Statements {
     messages: Statement,
     now: Statement,
     reply: Statement,
+    copy: Statement,
+    /// Those about inboxes.
+    pub inbox: super::inbox::Statements,
 }
 
 /// A new execution.
@@ -337,7 +340,14 @@ impl Statements {
             messages: db.prepare(include_str!("../../sql/messages/append.sql")).await?,
             now: db.prepare(include_str!("../../sql/executions/now.sql")).await?,
             reply: db.prepare(include_str!("../../sql/results/reply.sql")).await?,
+            copy: db.prepare(super::forks::COPY).await?,
+            inbox: super::inbox::Statements::prepare(db).await?,
         })
+    }
+
+    /// The copy of a history, for the module that knows what is in it.
+    pub(super) fn copy(&self) -> &Statement {
+        &self.copy
     }
 
     /// Insert executions; returns the ids of those whose start key was free.

@@ -3,6 +3,7 @@
 //! Functions take any client or transaction, so the caller decides what is one transaction.
 
 pub mod agents;
+pub mod forks;
 pub mod inbox;
 pub mod logs;
 pub mod read;

@@ -33,6 +33,8 @@ async fn each_invariant_notices_when_it_is_broken() {
     let task = server.take("look").await;
     server.complete(&task, &json!({})).await;
     server.take("look").await;
+    server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": 3 })).await.ok();
+    server.take("look").await;
     drop(server);
 
     let db = database.connect().await;
@@ -83,6 +85,14 @@ async fn each_invariant_notices_when_it_is_broken() {
             "insert into tenure.events select execution_id, last_seq + 1, 'result_refused', attempt_id, null, now()
                from tenure.events v join tenure.executions e on e.id = v.execution_id where v.kind = 'tool_returned';
              update tenure.events set seq = seq + 100 where kind = 'tool_returned'",
+        ),
+        (
+            "what a run copied is what the other one has, without gaps, and the next event says where it came from",
+            "update tenure.events set data = '{}' where seq = 2 and execution_id in (select forked_from from tenure.executions)",
+        ),
+        (
+            "nothing that was copied is done again, and its result is the one of the original",
+            "update tenure.tasks set copy_of = gen_random_uuid()",
         ),
     ];
     let said: BTreeSet<_> = invariants::invariants().into_iter().map(|i| i.says.to_lowercase()).collect();

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod attempts;
+pub mod diff;
 pub mod events;
 pub mod executions;
 pub mod health;

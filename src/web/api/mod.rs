@@ -1,5 +1,6 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
+mod forks;
 mod queues;
 mod work;
 
@@ -20,6 +21,12 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/executions/{id}/timeline").get(timeline))
         .service(web::resource("/api/v1/starts").post(work::starts))
         .service(web::resource("/api/v1/work").post(work::work))
+        .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
+        .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
+        .service(web::resource("/api/v1/executions/{id}/fork").post(forks::fork))
+        .service(web::resource("/api/v1/executions/{id}/retry").post(forks::retry))
+        .service(web::resource("/api/v1/executions/{id}/restart").post(forks::restart))
+        .service(web::resource("/api/v1/executions/{id}/rerun").post(forks::rerun))
         .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))

@@ -6,6 +6,7 @@
 mod actions;
 mod agents;
 mod assets;
+mod diff;
 mod execution;
 mod executions;
 #[cfg(any(test, fuzzing))]
@@ -54,8 +55,15 @@ pub fn routes(app: &mut ServiceConfig) {
                 .app_data(agents::start::limits())
                 .route(web::post().to(agents::start::start)),
         )
+        .service(pages("/diff").route(read().to(diff::show)))
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
+        .service(web::resource("/execution/{id}/continue").route(web::post().to(execution::again::go_on)))
+        .service(web::resource("/execution/{id}/message").route(web::post().to(execution::message::send)))
+        .service(
+            web::resource("/execution/{id}/{way:fork|retry|restart|rerun}")
+                .route(web::post().to(execution::again::begin)),
+        )
         .service(
             pages("/execution/{id}/{tab}")
                 .route(read().to(execution::tab))
@@ -137,7 +145,7 @@ struct ErrorPage {
 /// they accept.
 fn is_page(path: &str) -> bool {
     let first = path.trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
-    matches!(first, "" | "executions" | "execution" | "agents" | "queues" | "look" | "views")
+    matches!(first, "" | "diff" | "executions" | "execution" | "agents" | "queues" | "look" | "views")
 }
 
 /// How an error to this request is said.

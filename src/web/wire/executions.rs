@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::task::{self, Task};
 use super::{Word, words};
 use crate::engine::{self, Status};
 use crate::id::ExecutionId;
 use crate::json::Json;
+use crate::store::inbox;
 use crate::store::read::attempts::{self, Attempt};
 use crate::store::read::executions::{self, Execution};
 use crate::store::read::messages;
@@ -29,13 +31,19 @@ struct Standing {
     output: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason_for_incompletion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_waiting: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_tool: Option<Value>,
 }
 
 /// `GET /api/agent/{id}/status`: what clients ask each second.
 pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
-    let at = executions::status(&state.runtime.pool().get().await?, id).await?;
+    let db = state.runtime.pool().get().await?;
+    let at = executions::status(&db, id).await?;
     let is_over = at.status.is_terminal();
+    let waits = if is_over { None } else { inbox::waiting(&db, id).await? };
     Ok(reply(&Standing {
         execution_id: id,
         status: words::status(at.status),
@@ -43,6 +51,9 @@ pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse
         is_running: at.status == Status::Running,
         output: is_over.then(|| at.output.unwrap_or_else(task::empty)),
         reason_for_incompletion: at.reason.filter(|r| !r.trim().is_empty()),
+        is_waiting: waits.is_some().then_some(true),
+        pending_tool: waits
+            .map(|w| json!({ "taskRefName": format!("{}__{}", w.name, w.turn), "parameters": w.input })),
     }))
 }
 

@@ -72,6 +72,7 @@ fn tool(tool: &Tool) -> ToolShown {
     let mut notes = vec![match tool.kind {
         ToolKind::Worker => "worker".to_owned(),
         ToolKind::Cli => "command line".to_owned(),
+        ToolKind::Inbox { .. } => "messages".to_owned(),
     }];
     notes.extend(tool.stateful.then(|| "stateful".to_owned()));
     notes.extend(tool.max_calls.map(|n| format!("at most {}", shown::many(n.into(), "call"))));

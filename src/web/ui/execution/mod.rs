@@ -12,9 +12,12 @@
 //!   /execution/{id}/logs           what its workers logged                              logs
 //!   /execution/{id}/{state,payloads,agent}   JSON of it                                 documents
 //!   /execution/{id}/payload/…      whole payloads                                       download
+//!   /execution/{id}/message        a message into it                                    message
+//!   /execution/{id}/{fork,retry,restart,rerun}   a new run that goes on from it         again
 //! ```
 
 pub(super) mod address;
+pub mod again;
 mod attempts;
 mod conversation;
 mod documents;
@@ -22,6 +25,7 @@ pub mod download;
 mod events;
 mod frame;
 mod logs;
+pub mod message;
 mod rail;
 mod steps;
 
@@ -36,6 +40,7 @@ use super::kit::live::{self, Follow};
 use super::kit::{Cell, Format, Report, Statement, Viewer};
 use super::{drawn, html, shown};
 use crate::id::ExecutionId;
+use crate::store::forks;
 use crate::store::read::executions::{self, Reason};
 use crate::store::read::run::{self, AsOf, Head, Part, Value, Work};
 use crate::web::wire::words;
@@ -60,6 +65,8 @@ struct Run<'a> {
     then: Option<AsOf>,
     work: Work,
     reasons: Vec<Reason>,
+    /// Runs that go on from it.
+    forks: Vec<forks::Fork>,
 }
 
 /// `GET /execution/{id}`
@@ -141,7 +148,8 @@ async fn read(
     };
     let is_over = head.status.is_terminal() || then.is_some();
     let reasons = if is_over { vec![] } else { executions::why(&db, id).await? };
-    let run = Run { viewer, wanted, tab, id, head, then, work, reasons };
+    let forks = forks::of(&db, id).await?;
+    let run = Run { viewer, wanted, tab, id, head, then, work, reasons, forks };
     match tab {
         Tab::Timeline => steps::answer(&run, &db).await,
         Tab::Conversation => conversation::answer(&run, &db).await,

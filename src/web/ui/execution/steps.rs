@@ -19,6 +19,8 @@ use crate::web::ui::timeline::{Bar, Lane, Tick, Timeline, key};
 
 /// Attempts that are drawn.
 const STEPS: i64 = 300;
+/// Longest arguments that are offered to be edited, in bytes.
+const ARGUMENTS: usize = 4000;
 /// Steps that are shown with their names; older turns are one line each.
 const LANES: usize = 40;
 
@@ -85,6 +87,17 @@ struct Inspected {
     queue: String,
     queue_address: String,
     facts: Vec<(&'static str, String)>,
+    /// What it may be rerun with.
+    again: Again,
+}
+
+/// The form that reruns a step.
+struct Again {
+    key: String,
+    /// Which call of its turn; empty for a model call.
+    call: String,
+    /// As the model wrote them; empty when they are too long for a form.
+    arguments: String,
 }
 
 /// `GET /execution/{id}`
@@ -190,7 +203,10 @@ fn task(step: &str) -> Option<(&str, i32, i16)> {
 fn drawing(run: &Run<'_>, steps: &[Step], has_earlier: bool) -> Drawing {
     let wanted = run.wanted;
     let fold = wanted.fold != "0";
-    let timeline = Timeline::draw(steps, run.head.created_at, run.until(), fold, &run.viewer.zone);
+    // What was copied from another run is older than this one.
+    let begin = steps.iter().map(|s| s.created_at).chain([run.head.created_at]).min();
+    let begin = begin.unwrap_or(run.head.created_at);
+    let timeline = Timeline::draw(steps, begin, run.until(), fold, &run.viewer.zone);
     let all: usize = timeline.turns.iter().map(|turn| turn.lanes.len()).sum();
     let mut shown_lanes = 0;
     let mut turns: Vec<Turn> = timeline
@@ -287,6 +303,16 @@ fn inspect(run: &Run<'_>, tries: &[Step], exchange: Exchange) -> Inspected {
         facts: step_facts(run, last, exchange.call_id.as_deref()),
         tries: tries.iter().rev().map(|s| Attempt::of(run, s)).collect(),
         show,
+        again: Again {
+            key: super::again::key(run),
+            call: if first.kind == "tool" { first.call.to_string() } else { String::new() },
+            arguments: exchange
+                .input
+                .as_ref()
+                .filter(|i| first.kind == "tool" && i.text.len() < ARGUMENTS)
+                .map(|i| shown::text(&i.text))
+                .unwrap_or_default(),
+        },
     }
 }
 
