@@ -5,6 +5,7 @@
 //! the documented exit codes ([`Exit`]).
 pub mod agent;
 pub mod api;
+pub mod bench;
 pub mod cost;
 pub mod db;
 pub mod demo;
@@ -136,6 +137,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Perform a tool with any program: input JSON on its stdin, output JSON on its stdout
     Worker(program::Program),
+    /// Measure how near this machine's tenure is to what its Postgres can do; uses a Postgres of its own
+    Bench(crate::bench::Options),
     /// Check the server, the database, the clock and the keys, and say how to fix what is wrong
     Doctor(doctor::Doctor),
     /// Open psql on the database, in which views show everything
@@ -183,6 +186,7 @@ impl Cli {
             Command::Serve(serve) => serve::run(serve, global.api_key()).await,
             Command::Demo(demo) => demo::run(demo, out).await,
             Command::Worker(program) => program::run(program, &global.server()?, global.api_key()).await,
+            Command::Bench(options) => bench::run(options, out).await,
             Command::Doctor(doctor) => doctor::run(&doctor, &global.api()?, out).await,
             Command::Psql(psql) => db::psql(psql).await,
             Command::Db(command) => db::run(command, out).await,

@@ -38,7 +38,7 @@ use std::{
 };
 
 pub use connection::{Config, Connection};
-pub use ephemeral::ephemeral;
+pub use ephemeral::{durable_ephemeral, ephemeral};
 pub use error::{Attempt, Error};
 pub use lock::{DataDirLock, Holder};
 pub use victim::{Room, Victim};

@@ -215,7 +215,7 @@ fn flags() -> Vec<clap::Arg> {
         let settled = |name: &str| {
             let clients =
                 matches!(name, "agent" | "why" | "queue" | "cost" | "prices" | "completions" | "help");
-            let instruments = name.starts_with("torture") || name == "demo-worker";
+            let instruments = name == "bench" || name.starts_with("torture") || name == "demo-worker";
             !clients && !instruments
         };
         command.get_subcommands().filter(|sub| settled(sub.get_name())).for_each(|sub| gather(sub, found));

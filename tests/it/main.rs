@@ -5,6 +5,7 @@ mod agents_page;
 mod architecture;
 mod auth;
 mod bad_input;
+mod bench;
 mod browser;
 mod captures;
 mod cli;

@@ -3,6 +3,7 @@
 mod forks;
 mod prices;
 mod queues;
+mod work;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -23,6 +24,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/costs").get(prices::spent))
         .service(web::resource("/api/prices").get(prices::list).post(prices::set))
         .service(web::resource("/api/prices/{id}").delete(prices::remove))
+        .service(web::resource("/api/v1/starts").post(work::starts))
+        .service(web::resource("/api/v1/work").post(work::work))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
         .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
         .service(web::resource("/api/v1/executions/{id}/fork").post(forks::fork))
