@@ -32,6 +32,14 @@ browser *args:
 torture *args:
     cargo run --release -- torture {{ args }}
 
+# Measure beside what Postgres can do here; writes docs/performance.md and target/bench. `just bench-quick` tries it out
+bench *args:
+    cargo run --release -- bench --markdown docs/performance.md --save target/bench {{ args }}
+
+# Try the benchmark out; its figures say nothing
+bench-quick *args:
+    cargo run --release -- bench --quick {{ args }}
+
 # Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
 bench-pages *args:
     cargo bench --bench pages -- {{ args }}

@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod agent;
+pub mod bench;
 pub mod cli;
 pub mod engine;
 #[cfg(any(test, fuzzing))]

@@ -26,24 +26,32 @@ const GRACE: Duration = Duration::from_secs(3);
 pub async fn run(runtime: Runtime, model: Arc<dyn Model>, mut handed: mpsc::UnboundedReceiver<ModelCall>) {
     let open = TaskTracker::new();
     let stop = runtime.stop().clone();
+    let polling = tokio::spawn(poll(open.clone(), runtime.clone(), model.clone()));
     loop {
         tokio::select! {
             Some(call) = handed.recv() => spawn(&open, &runtime, &model, call),
-            polled = runtime.poll_model_calls() => match polled {
-                Ok(calls) => calls.into_iter().for_each(|call| spawn(&open, &runtime, &model, call)),
-                Err(error) => {
-                    tracing::warn!(?error, "could not look for model calls");
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-            },
             () = stop.cancelled() => break,
         }
     }
+    let _ = polling.await;
     while let Ok(call) = handed.try_recv() {
         spawn(&open, &runtime, &model, call);
     }
     open.close();
     open.wait().await;
+}
+
+/// Look for calls that nobody performs, until the runtime drains. A look is never broken off: it may just have got some.
+async fn poll(open: TaskTracker, runtime: Runtime, model: Arc<dyn Model>) {
+    while !runtime.stop().is_cancelled() {
+        match runtime.poll_model_calls().await {
+            Ok(calls) => calls.into_iter().for_each(|call| spawn(&open, &runtime, &model, call)),
+            Err(error) => {
+                tracing::warn!(?error, "could not look for model calls");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
 }
 
 fn spawn(open: &TaskTracker, runtime: &Runtime, model: &Arc<dyn Model>, call: ModelCall) {

@@ -14,7 +14,9 @@ use crate::runtime::{Runtime, Settings};
 use crate::{perform, store, web};
 
 /// Connections for everything but listening. More than this lowers throughput.
-const CONNECTIONS: usize = 16;
+pub(crate) const CONNECTIONS: usize = 16;
+/// Who write, each with a connection of its own.
+pub(crate) const COMMITTERS: usize = 4;
 /// How long open requests may take when the server drains.
 const DRAIN_SECS: u64 = 4;
 
@@ -115,7 +117,7 @@ async fn serve(
         name: format!("{}:{}", host(), std::process::id()),
         model_calls: options.model_calls,
         model_timeout: models.timeout(),
-        committers: 4,
+        committers: COMMITTERS,
     };
     let pool = cluster.config().pool(CONNECTIONS)?;
     let (runtime, handed) = Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await?;

@@ -9,7 +9,9 @@
 //! | `tenure_executions_ended_total` | `status` | an execution ended |
 //! | `tenure_attempts_ended_total` | `kind`, `outcome` | an attempt ended |
 //! | `tenure_model_call_seconds` | `model`, `outcome` | a model call ended here |
-//! | `tenure_tokens_total` | `model`, `type` | a model's answer was stored |
+//! | `tenure_tokens_total` | `model`, `type` | a model's answer was stored; `cached` ones are part of the `prompt` |
+//! | `tenure_cost_micros_total` | `model`, `currency` | the same, a few seconds later: what it cost, in millionths |
+//! | `tenure_unpriced_calls_total` | `model` | the same, of an answer whose cost is not known |
 //! | `tenure_claims_total` | | attempts handed to workers |
 //! | `tenure_claim_seconds` | | a claim's statement |
 //!

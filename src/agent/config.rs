@@ -288,18 +288,10 @@ fn tool(i: usize, map: &Map<String, Value>) -> Result<Tool, Invalid> {
         None | Some("worker") => ToolKind::Worker,
         Some("cli") => ToolKind::Cli,
         Some("human") => ToolKind::Human,
+        Some("pull_workflow_messages") => inbox(i, config.config.as_ref())?,
         Some(
-            "http"
-            | "api"
-            | "mcp"
-            | "agent_tool"
-            | "pull_workflow_messages"
-            | "generate_image"
-            | "generate_audio"
-            | "generate_video"
-            | "generate_pdf"
-            | "rag_index"
-            | "rag_search",
+            "http" | "api" | "mcp" | "agent_tool" | "generate_image" | "generate_audio" | "generate_video"
+            | "generate_pdf" | "rag_index" | "rag_search",
         ) => return not_yet(&at("toolType")),
         Some(other) => return invalid(&at("toolType"), format!("'{other}' is unknown; use 'worker'")),
     };
@@ -335,6 +327,23 @@ fn asking(i: usize, kind: ToolKind, config: &ToolConfig) -> Result<Option<Asking
         }
         Some(given) => Asking::parse(given, is_question).map(Some).or_else(|why| invalid(&at, why)),
         None => Ok((is_question || config.approval_required == Some(true)).then(Asking::default)),
+    }
+}
+
+/// A tool that returns messages: how many at once, and whether it waits for the first.
+fn inbox(i: usize, config: Option<&Map<String, Value>>) -> Result<ToolKind, Invalid> {
+    let field =
+        |names: [&str; 2]| config.and_then(|c| names.iter().find_map(|n| c.get(*n))).filter(|v| !v.is_null());
+    let batch = match field(["batchSize", "batch_size"]) {
+        None => 1,
+        Some(n) => match n.as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| (1..=100).contains(n)) {
+            Some(n) => n,
+            None => return invalid(&format!("tools[{i}].config.batchSize"), "must be 1 to 100"),
+        },
+    };
+    match field(["blocking", "blocking"]).map_or(Some(true), Value::as_bool) {
+        Some(blocking) => Ok(ToolKind::Inbox { batch, blocking }),
+        None => invalid(&format!("tools[{i}].config.blocking"), "must be true or false"),
     }
 }
 
@@ -396,6 +405,20 @@ mod tests {
         assert!(!plain[0].asks_a_person());
         let wrong = tools(json!([{"name": "t", "config": {"approval": {"quorum": 2}}}])).unwrap_err();
         assert_eq!(wrong.field, "agentConfig.tools[0].config.approval");
+    }
+
+    #[test]
+    fn a_tool_may_wait_for_messages() {
+        let kind = |config: Value| {
+            let tool = json!({"name": "t", "toolType": "pull_workflow_messages", "config": config});
+            let config = json!({"name": "a", "model": "demo/echo", "tools": [tool]});
+            parse(&config.to_string()).map(|agent| agent.tools[0].kind).map_err(|e| e.field)
+        };
+        assert_eq!(kind(json!({})), Ok(ToolKind::Inbox { batch: 1, blocking: true }));
+        let given = json!({"batchSize": 10, "blocking": false});
+        assert_eq!(kind(given), Ok(ToolKind::Inbox { batch: 10, blocking: false }));
+        assert_eq!(kind(json!({"batchSize": 101})), Err("agentConfig.tools[0].config.batchSize".into()));
+        assert_eq!(kind(json!({"blocking": "no"})), Err("agentConfig.tools[0].config.blocking".into()));
     }
 
     #[test]

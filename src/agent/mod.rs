@@ -113,6 +113,13 @@ pub enum ToolKind {
     Cli,
     /// A person answers.
     Human,
+    /// Nobody: it returns messages that were sent into the run.
+    Inbox {
+        /// Most messages that one call returns.
+        batch: u16,
+        /// Whether it waits for the first one.
+        blocking: bool,
+    },
 }
 
 /// A message given with the definition.

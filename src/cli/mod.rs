@@ -6,6 +6,8 @@
 pub mod agent;
 pub mod api;
 pub mod approvals;
+pub mod bench;
+pub mod cost;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -128,12 +130,19 @@ pub enum Command {
     /// Look at queues, pause and resume them
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// What model calls cost, by day, agent or model, or of one run
+    Cost(cost::Cost),
+    /// What models cost: list, set and remove prices
+    #[command(subcommand)]
+    Prices(cost::Prices),
     /// Run the server: API, pages, models and timers in one process
     Serve(serve::Serve),
     /// Play the story of a run whose worker and server get killed
     Demo(demo::Demo),
     /// Perform a tool with any program: input JSON on its stdin, output JSON on its stdout
     Worker(program::Program),
+    /// Measure how near this machine's tenure is to what its Postgres can do; uses a Postgres of its own
+    Bench(crate::bench::Options),
     /// Check the server, the database, the clock and the keys, and say how to fix what is wrong
     Doctor(doctor::Doctor),
     /// Open psql on the database, in which views show everything
@@ -177,9 +186,12 @@ impl Cli {
             Command::Why { id } => why::run(&global.api()?, out, &id).await,
             Command::Approvals(command) => command.run(&global.api()?, out).await,
             Command::Queue(command) => command.run(&global.api()?, out).await,
+            Command::Cost(command) => command.run(&global.api()?, out).await,
+            Command::Prices(command) => command.run(&global.api()?, out).await,
             Command::Serve(serve) => serve::run(serve, global.api_key()).await,
             Command::Demo(demo) => demo::run(demo, out).await,
             Command::Worker(program) => program::run(program, &global.server()?, global.api_key()).await,
+            Command::Bench(options) => bench::run(options, out).await,
             Command::Doctor(doctor) => doctor::run(&doctor, &global.api()?, out).await,
             Command::Psql(psql) => db::psql(psql).await,
             Command::Db(command) => db::run(command, out).await,
@@ -257,6 +269,11 @@ mod tests {
             "tenure approvals answer x two words",
             "tenure approvals answer x --value 7",
             "tenure queue list",
+            "tenure cost --by agent --days 30",
+            "tenure cost x",
+            "tenure prices set openai/gpt* --prompt 2.5 --completion 10 --from 2026-01-31",
+            "tenure prices import -",
+            "tenure prices remove 3",
             "tenure queue pause x --reason maintenance --domain d",
             "tenure queue resume x",
         ] {
@@ -277,6 +294,9 @@ mod tests {
             "tenure approvals approve x --set a=1 --arguments {}",
             "tenure agent execution --since yesterday",
             "tenure --server ftp://x agent list",
+            "tenure cost --days 0",
+            "tenure cost x --by day",
+            "tenure prices set openai/x --prompt 1",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -19,8 +19,9 @@ use crate::{
         proxy::Action,
         report::{About, Certificate},
         sink::Sink,
+        world,
     },
-    worker::{Context, Tool, Worker, stop_signal},
+    worker::{Context, Tool, ToolError, Worker, stop_signal},
 };
 
 /// Flags of `torture`.
@@ -32,15 +33,18 @@ pub struct Torture {
     /// Print the scenarios with their numbered statements, and play nothing
     #[arg(long)]
     list: bool,
-    /// Play one scenario only
-    #[arg(long, value_name = "NAME")]
-    scenario: Option<String>,
+    /// Play these scenarios only
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    scenario: Vec<String>,
     /// Play one statement of the scenario only: its number, or its name as in queue/take#2
     #[arg(long, value_name = "N", requires = "scenario")]
     point: Option<Place>,
     /// Let one thing only go wrong
     #[arg(long, value_name = "ACTION")]
     action: Option<Action>,
+    /// Faults that fall at random in the storm
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    random: usize,
     /// What random choices begin with
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -50,6 +54,9 @@ pub struct Torture {
     /// Where the certificate goes
     #[arg(long, value_name = "DIR", default_value = "target/torture")]
     report: PathBuf,
+    /// Add to the certificate that is there, of an earlier part
+    #[arg(long)]
+    add: bool,
     /// Also copy the certificate's text to this file
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "docs/certificate.md")]
     keep: Option<PathBuf>,
@@ -67,7 +74,7 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     let began = (Instant::now(), jiff::Timestamp::now());
     let stage = Stage::set(&postgres::Options::default()).await.map_err(failure)?;
     let options = torture::Options {
-        scenario: torture.scenario.clone(),
+        scenarios: torture.scenario.clone(),
         point: torture.point.clone(),
         action: torture.action,
         quick: torture.quick,
@@ -79,7 +86,26 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     if torture.list {
         return list(&stage, &options, out).await;
     }
-    let (sections, violations) = torture::exhaust(&stage, &options).await.map_err(failure)?;
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        torture.scenario.iter().cloned().partition(|name| !is_of_world(name));
+    let (mut sections, mut violations) = (vec![], vec![]);
+    if theirs.is_empty() || !ours.is_empty() {
+        let options = torture::Options { scenarios: ours.clone(), ..options.clone() };
+        (sections, violations) = torture::exhaust(&stage, &options).await.map_err(failure)?;
+    }
+    if (ours.is_empty() || !theirs.is_empty()) && torture.action.is_none() {
+        let world = world::Options {
+            only: theirs,
+            random: torture.random,
+            quick: torture.quick,
+            seed: torture.seed,
+            pg_bin: std::env::var_os("TENURE_PG_BIN").map(PathBuf::from),
+            tell: options.tell.clone(),
+        };
+        let (more, wrong) = world::play(&world).await.map_err(failure)?;
+        sections.extend(more);
+        violations.extend(wrong);
+    }
     let about = About {
         tenure: version().await,
         postgres: stage.version().await.map_err(failure)?,
@@ -90,7 +116,10 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
         began: began.1.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         took_secs: began.0.elapsed().as_secs(),
     };
-    let certificate = Certificate { about, sections, violations };
+    let mut certificate = Certificate { about, sections, violations };
+    if torture.add {
+        certificate.add_to(&torture.report).map_err(failure)?;
+    }
     certificate.write(&torture.report).map_err(failure)?;
     if let Some(file) = &torture.keep {
         let text = torture.report.join("certificate.md");
@@ -99,6 +128,10 @@ async fn play(torture: Torture, out: Terminal) -> Result<Exit, Failure> {
     }
     show(&certificate, &torture.report, out);
     Ok(if certificate.violations.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+fn is_of_world(name: &str) -> bool {
+    world::names().any(|(known, _)| known == name)
 }
 
 async fn list(stage: &Stage, options: &torture::Options, out: Terminal) -> Result<Exit, Failure> {
@@ -208,22 +241,47 @@ pub struct TortureWorker {
     /// Its tools
     #[arg(long, value_name = "NAME", default_value = "work")]
     tool: Vec<String>,
-    /// How long a call takes
+    /// How long a call takes that does not say it itself
     #[arg(long, value_name = "MS", default_value_t = 10)]
     call_ms: u64,
+    /// Calls at the same time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    concurrency: usize,
+}
+
+/// What a call may ask for.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Wish {
+    /// Take this long.
+    millis: Option<u64>,
+    /// Fail at so many first attempts.
+    fails: u32,
+    /// Fail for good.
+    fatal: bool,
+    /// Do not come back from the first attempt.
+    hangs: bool,
 }
 
 /// A worker whose only effects are lines in a file.
 pub(super) async fn worker(flags: TortureWorker, server: &ServerUrl) -> Result<Exit, Failure> {
     let (sink, takes) = (Sink::at(&flags.sink), Duration::from_millis(flags.call_ms));
-    let mut worker = Worker::new(server.to_string());
+    let mut worker = Worker::new(server.to_string()).concurrency(flags.concurrency);
     for name in flags.tool {
         let sink = sink.clone();
-        let tool = Tool::new(name, move |_: serde_json::Value, call: Context| {
+        let tool = Tool::new(name, move |wish: Wish, call: Context| {
             let sink = sink.clone();
             async move {
                 sink.perform(&call.idempotency_key, &call.attempt_id)?;
+                let hangs = (wish.hangs && call.attempt == 1).then_some(Duration::from_hours(1));
+                let takes = hangs.or(wish.millis.map(Duration::from_millis)).unwrap_or(takes);
                 tokio::time::sleep(takes).await;
+                if wish.fatal {
+                    return Err(ToolError::terminal("it was told to"));
+                }
+                if call.attempt <= wish.fails {
+                    return Err(ToolError::retryable("it was told to, and it may go better next time"));
+                }
                 Ok(json!({ "ok": true }))
             }
         });

@@ -27,6 +27,7 @@
 //! 7. A call that needs an approval is queued only by the decision that approves it, and what is called beside it in the
 //!    same turn only when no decision of that turn is open.
 
+pub mod history;
 mod retry;
 mod single;
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::history::{self, Record};
 use super::*;
 
 #[test]
@@ -380,6 +381,114 @@ proptest! {
             let stored = serde_json::to_string(&s).unwrap();
             prop_assert_eq!(&serde_json::from_str::<State>(&stored).unwrap(), &s);
         }
+    }
+}
+
+proptest! {
+    /// The invariants of `history`: a run can be built again after each of its events, and goes on from there as it did.
+    #[test]
+    fn a_run_goes_on_from_any_of_its_events_as_it_did(
+        script in prop::collection::vec(any_event(), 0..60),
+        limit in 1_u32..5,
+        stop_when in any::<bool>(),
+        required in any::<bool>(),
+    ) {
+        let mut config = tools(&["search", "fetch"]);
+        config["maxTurns"] = json!(limit);
+        if stop_when { config["stopWhen"] = json!({"taskName": "w"}); }
+        if required { config["requiredTools"] = json!(["fetch"]); }
+        let agent = Agent::parse(&{ config["name"] = json!("a"); config["model"] = json!("demo/echo"); config.to_string() }).unwrap();
+        let run = Told::by(&agent, std::iter::once(Event::Started).chain(script));
+
+        for n in 0..=run.record.len() {
+            let point = history::rebuild(&agent, run.record[..n].iter().cloned()).unwrap();
+            let appended = |c: &Command| matches!(c, Command::Append { .. });
+            let before = run.commands.len() - run.after(n).len() - point.due.len();
+            prop_assert_eq!(point.messages as usize, run.commands[..before].iter().filter(|c| appended(c)).count()); // 3
+            prop_assert_eq!(point.messages as usize + point.due.iter().filter(|c| appended(c)).count(), point.state.messages as usize);
+            let (mut state, mut commands) = (point.state, point.due);
+            for event in run.causes_after(n) {
+                let (next, more) = decide(&agent, &state, event).unwrap();
+                state = next;
+                commands.extend(more);
+            }
+            prop_assert_eq!(&state, &run.state); // 1, 2
+            prop_assert_eq!(&commands[..], &run.commands[before..]); // 2
+        }
+    }
+}
+
+#[test]
+fn what_no_run_can_have_left_is_no_record() {
+    let agent = started(tools(&["search"])).0;
+    let rebuild =
+        |record: &[Record]| history::rebuild(&agent, record.iter().cloned()).map_err(|torn| torn.seq);
+    assert_eq!(rebuild(&[Record::Effect]), Err(1));
+    assert_eq!(rebuild(&[Record::Cause(Event::Started), Record::Cause(says("hi"))]), Err(2));
+    assert_eq!(
+        rebuild(&[Record::Cause(Event::Started), Record::Effect, Record::Cause(returns(1, 0))]),
+        Err(3)
+    );
+}
+
+#[test]
+fn a_copy_of_a_held_run_goes_on() {
+    let agent = started(json!({})).0;
+    let held = [Record::Cause(Event::Started), Record::Effect, Record::Cause(Event::Paused)];
+    assert_eq!(history::rebuild(&agent, held.clone()).unwrap().state.status, Status::Paused);
+    let copied = held.into_iter().chain([Record::Copied]);
+    assert_eq!(history::rebuild(&agent, copied).unwrap().state.status, Status::Running);
+}
+
+/// A run and the record that it leaves.
+struct Told {
+    record: Vec<Record>,
+    commands: Vec<Command>,
+    /// How many commands had been given before each event of the record, its own ones included.
+    given: Vec<usize>,
+    state: State,
+}
+
+impl Told {
+    fn by(agent: &Agent, events: impl Iterator<Item = Event>) -> Self {
+        let mut run = Self { record: vec![], commands: vec![], given: vec![0], state: begin(agent) };
+        for event in events {
+            let Ok((state, commands)) = decide(agent, &run.state, &event) else { continue };
+            run.state = state;
+            let is_retried = commands.iter().any(|c| matches!(c, Command::Retry { .. }));
+            let is_end = matches!(event, Event::Cancelled { .. } | Event::DeadlinePassed);
+            run.commands.extend(commands.iter().filter(|c| !matches!(c, Command::Retry { .. })).cloned());
+            // The end that somebody asked for is written down once, as what happened.
+            let effects = commands.iter().filter(|c| recorded(c)).count() - usize::from(is_end);
+            run.note(if is_retried { Record::Note } else { Record::Cause(event) });
+            (0..effects).for_each(|_| run.note(Record::Effect));
+        }
+        run
+    }
+
+    fn note(&mut self, record: Record) {
+        self.record.push(record);
+        self.given.push(self.commands.len());
+    }
+
+    /// What was commanded by decisions after event `n`.
+    fn after(&self, n: usize) -> &[Command] {
+        &self.commands[self.given[n]..]
+    }
+
+    fn causes_after(&self, n: usize) -> impl Iterator<Item = &Event> {
+        self.record[n..].iter().filter_map(|r| match r {
+            Record::Cause(event) => Some(event),
+            _ => None,
+        })
+    }
+}
+
+fn recorded(command: &Command) -> bool {
+    match command {
+        Command::Append { message, .. } => matches!(message, Message::Answer { .. } | Message::Nudge { .. }),
+        Command::Retry { .. } | Command::Hold | Command::Release | Command::Withdraw => false,
+        _ => true,
     }
 }
 

@@ -30,7 +30,7 @@ use rustls::{
 };
 use tokio_postgres::{
     Client, Socket,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
     tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -97,6 +97,9 @@ impl Config {
         let encryption = Encryption { mode, authorities: wanted.authorities };
         let tls = MakeRustlsConnect::new(encryption.client_config()?);
         set_timeouts(&mut driver);
+        if driver.get_hosts().len() > 1 && !rest.contains("target_session_attrs") {
+            driver.target_session_attrs(TargetSessionAttrs::ReadWrite); // of several, the primary is meant
+        }
         Ok(Self { driver, tls, encryption })
     }
 
@@ -166,8 +169,14 @@ impl Config {
         let user = self.driver.get_user().unwrap_or_default();
         let hosts = self.driver.get_hosts();
         let mut query = Vec::new();
-        if let [Host::Unix(directory), ..] = hosts {
-            query.push(("host", directory.to_string_lossy().into_owned()));
+        let sockets = || {
+            hosts.iter().map(|host| match host {
+                Host::Unix(directory) => directory.to_string_lossy(),
+                Host::Tcp(name) => name.as_str().into(),
+            })
+        };
+        if let [Host::Unix(_), ..] = hosts {
+            query.push(("host", sockets().collect::<Vec<_>>().join(",")));
             query.push(("user", user.to_owned()));
         } else {
             if !user.is_empty() {
@@ -258,7 +267,11 @@ fn split_encryption(url: &str) -> Result<(String, Wanted), Error> {
             Some(("sslmode", mode)) => wanted.mode = Some(known_mode(mode)?),
             Some(("sslrootcert", "system")) => wanted.authorities = None,
             Some(("sslrootcert", file)) => wanted.authorities = Some(PathBuf::from(unescape(file))),
-            _ => kept.push(setting),
+            // libpq takes several hosts in one setting, the driver one in each.
+            Some(("host", hosts)) if is_url => {
+                kept.extend(hosts.split(',').map(|host| format!("host={host}")));
+            }
+            _ => kept.push(setting.to_owned()),
         }
     }
     let rest = base + kept.join(&separator.to_string()).as_str();
@@ -356,7 +369,7 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// Percent-encodes what a url can't hold as it is.
 fn escape(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/,".contains(&byte);
     text.bytes().fold(String::new(), |mut url, byte| {
         if plain(byte) {
             url.push(char::from(byte));
@@ -444,6 +457,17 @@ mod tests {
         let config = Config::socket(Path::new("/var/lib/ten ure/socket"));
         assert_eq!(config.url(), "postgres:///tenure?host=/var/lib/ten%20ure/socket&user=tenure");
         assert_eq!(Config::parse(&config.url()).unwrap().url(), config.url());
+    }
+
+    #[test]
+    fn of_several_hosts_the_one_that_takes_writes_is_meant() {
+        let attributes = |url: &str| Config::parse(url).unwrap().driver.get_target_session_attrs();
+        assert_eq!(attributes("postgres:///db?host=/a"), TargetSessionAttrs::Any);
+        assert_eq!(attributes("postgres:///db?host=/a,/b"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(attributes("postgres://a,b/db?sslmode=disable"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(attributes("postgres://a,b/db?target_session_attrs=any"), TargetSessionAttrs::Any);
+        let config = Config::parse("postgres:///db?host=/a,/b&user=me").unwrap();
+        assert_eq!(config.url(), "postgres:///db?host=/a,/b&user=me");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A Postgres for a test suite: quick, not durable, gone with the process that opened it.
+//! A Postgres for tests and benchmarks, gone with the process that opened it.
 
 use std::{
     os::unix::process::CommandExt as _,
@@ -17,6 +17,10 @@ while kill -0 "$1" 2>/dev/null && [ $tries -lt 50 ]; do sleep 0.1; tries=$((trie
 rm -rf "$2" "$3"
 "#;
 
+/// For tests: commits don't wait for the disk, and many tests can connect.
+const RECKLESS: [&str; 4] =
+    ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"];
+
 /// Starts a private cluster in a fresh directory below the system's temporary one. Its commits don't
 /// wait for the disk. When this process ends, also by SIGKILL, the cluster ends and its files go.
 ///
@@ -26,10 +30,31 @@ rm -rf "$2" "$3"
 ///
 /// As [`open`](super::open).
 pub async fn ephemeral(options: &Options, report: Report<'_>) -> Result<Cluster, Error> {
+    fleeting(options, &RECKLESS, report).await
+}
+
+/// The same with full durability, and with these settings (`name=value`) besides ours.
+///
+/// # Errors
+///
+/// As [`open`](super::open).
+pub async fn durable_ephemeral(
+    options: &Options,
+    settings: &'static [&'static str],
+    report: Report<'_>,
+) -> Result<Cluster, Error> {
+    fleeting(options, settings, report).await
+}
+
+async fn fleeting(
+    options: &Options,
+    settings: &'static [&'static str],
+    report: Report<'_>,
+) -> Result<Cluster, Error> {
     let unique = uuid::Uuid::now_v7().as_u128() & 0xffff_ffff; // its random end
     let data_dir = std::env::temp_dir().join(format!("tenure-{}-{unique:x}", std::process::id()));
     let options = Options { data_dir: data_dir.clone(), database_url: None, ..options.clone() };
-    let (cluster, pid) = private::open_reckless(&options, report).await?;
+    let (cluster, pid) = private::open_fleeting(&options, settings, report).await?;
     guard(pid, &data_dir).map_err(Error::file("can't guard", &data_dir))?;
     Ok(cluster)
 }

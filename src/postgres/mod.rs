@@ -22,11 +22,13 @@ mod ephemeral;
 mod error;
 mod fetch;
 mod given;
+pub mod guard;
 mod home;
 mod lock;
 mod postmaster;
 mod private;
 mod process;
+mod victim;
 
 use std::{
     convert::Infallible,
@@ -36,9 +38,10 @@ use std::{
 };
 
 pub use connection::{Config, Connection};
-pub use ephemeral::ephemeral;
+pub use ephemeral::{durable_ephemeral, ephemeral};
 pub use error::{Attempt, Error};
 pub use lock::{DataDirLock, Holder};
+pub use victim::{Room, Victim};
 
 /// The oldest major version of Postgres that we work with.
 pub const OLDEST_MAJOR: u32 = 15;

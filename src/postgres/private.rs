@@ -53,10 +53,6 @@ lc_messages = 'C'
 /// How long a process that looks ready may take no session.
 const LONGEST_SILENCE: Duration = Duration::from_secs(20);
 
-/// For tests only: commits don't wait for the disk, and many tests can connect.
-const RECKLESS: [&str; 4] =
-    ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"];
-
 /// What this process has to let go of in the end.
 #[derive(Debug)]
 pub(super) struct Owned {
@@ -77,7 +73,8 @@ impl Owned {
 struct Launch {
     home: Home,
     binaries: Binaries,
-    reckless: bool,
+    /// Settings of a cluster that is gone with this process; empty for one that stays.
+    fleeting: &'static [&'static str],
 }
 
 /// Adopts, restarts or makes the private cluster of `options.data_dir`, and keeps it running.
@@ -85,18 +82,21 @@ pub(super) async fn open(options: &Options, report: Report<'_>) -> Result<Cluste
     let data_dir = create_data_dir(&options.data_dir)?;
     let lock = DataDirLock::take(&data_dir).await?;
     let home = Home::open(&data_dir, report)?;
-    let (mut cluster, launch, postmaster) = bring_up(home, options, false, report).await?;
+    let (mut cluster, launch, postmaster) = bring_up(home, options, &[], report).await?;
     let (stop, stopped) = oneshot::channel();
     let supervisor = tokio::spawn(supervise(launch, postmaster, stopped));
     cluster.owned = Some(Owned { lock, stop, supervisor });
     Ok(cluster)
 }
 
-/// As [`open`], but commits don't wait for the disk, and nobody keeps it running. Also gives the main
-/// process's id.
-pub(super) async fn open_reckless(options: &Options, report: Report<'_>) -> Result<(Cluster, i32), Error> {
+/// As [`open`], but with other settings, and nobody keeps it running. Also gives the main process's id.
+pub(super) async fn open_fleeting(
+    options: &Options,
+    settings: &'static [&'static str],
+    report: Report<'_>,
+) -> Result<(Cluster, i32), Error> {
     let home = Home::open(&create_data_dir(&options.data_dir)?, report)?;
-    let (cluster, _, postmaster) = bring_up(home, options, true, report).await?;
+    let (cluster, _, postmaster) = bring_up(home, options, settings, report).await?;
     Ok((cluster, postmaster.pid))
 }
 
@@ -131,13 +131,13 @@ async fn answers(config: &Config) -> bool {
 async fn bring_up(
     home: Home,
     options: &Options,
-    reckless: bool,
+    fleeting: &'static [&'static str],
     report: Report<'_>,
 ) -> Result<(Cluster, Launch, Postmaster), Error> {
     let began = Instant::now();
     let running = adopt(&home, report).await?;
     let binaries = find_binaries(options, &home, report).await?;
-    let launch = Launch { home, binaries, reckless };
+    let launch = Launch { home, binaries, fleeting };
     let (postmaster, how) = if let Some(postmaster) = running {
         (postmaster, "which was running already")
     } else {
@@ -239,7 +239,7 @@ impl Launch {
 
         let data = self.home.data();
         std::fs::rename(&unfinished, &data).map_err(Error::file("can't create", &data))?;
-        if !self.reckless {
+        if self.fleeting.is_empty() {
             sync_file_system(&data).await?;
         }
         Ok("newly made")
@@ -274,8 +274,7 @@ impl Launch {
         let conf = self.home.data().join("tenure.conf");
         std::fs::write(&conf, SETTINGS).map_err(Error::file("can't write", &conf))?;
         self.home.account.give(&conf)?;
-        let settings = if self.reckless { &RECKLESS[..] } else { &[] };
-        let mut postmaster = postmaster::start(&self.home, &self.binaries, settings)?;
+        let mut postmaster = postmaster::start(&self.home, &self.binaries, self.fleeting)?;
         postmaster.ready(report).await?;
         Ok(postmaster)
     }

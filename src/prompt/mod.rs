@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   system     instructions, and what the agent's settings add to them
-//!   …          the agent's memory
+//!   …          the agent's memory, and what was said in earlier runs
 //!   system     what people said with their approvals
 //!   user       [SIGNALS] + Context: + prompt            ← the newest signal and shared state
 //!   assistant  calls           ┐
@@ -68,6 +68,13 @@ pub struct Prompt {
     pub condensed: Option<Condensed>,
 }
 
+/// A message of an earlier run.
+#[derive(Deserialize)]
+struct Earlier {
+    role: String,
+    message: String,
+}
+
 /// Put the request of a turn together.
 ///
 /// # Errors
@@ -87,6 +94,9 @@ pub fn assemble(
         #[serde(default)]
         media: Option<Vec<String>>,
         context: Option<Json>,
+        /// What was said in earlier runs of the conversation.
+        #[serde(default)]
+        memory: Vec<Earlier>,
     }
     let input: Input = serde_json::from_str(input.text()).unwrap_or_default();
     let shared = shared_state(input.context.unwrap_or_else(|| Json::of(&serde_json::json!({}))), entries);
@@ -100,9 +110,11 @@ pub fn assemble(
     if !system.is_empty() {
         messages.push(Message::System(system));
     }
-    for memory in &agent.memory {
-        let text = memory.text.clone();
-        messages.push(match memory.role.as_str() {
+    let told = agent.memory.iter().map(|m| (m.role.as_str(), m.text.as_str()));
+    let earlier = input.memory.iter().map(|m| (m.role.as_str(), m.message.as_str()));
+    for (role, text) in told.chain(earlier) {
+        let text = readable(text).into_owned();
+        messages.push(match role {
             "system" => Message::System(text),
             "assistant" => Message::Assistant { text, calls: vec![] },
             _ => Message::User { text, media: vec![] },

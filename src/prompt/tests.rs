@@ -73,6 +73,21 @@ fn a_failed_tool_is_an_observation() {
 }
 
 #[test]
+fn what_was_said_in_earlier_runs_stands_before_the_prompt() {
+    let input = json!({"prompt": "and now?", "memory": [{"role": "user", "message": "I am Ada."}, {"role": "assistant", "message": "Hello."}]});
+    let request = ask(&agent(json!({})), 1, &input, &[prompt()]).request;
+    let said: Vec<_> = request
+        .messages
+        .iter()
+        .filter_map(|m| match m {
+            Message::User { text, .. } | Message::Assistant { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, ["I am Ada.", "Hello.", "and now?"]);
+}
+
+#[test]
 fn an_answer_that_was_cut_off_is_continued() {
     let entries =
         [prompt(), replied(1, &json!({"text": "half", "calls": [], "finish": "LENGTH", "usage": usage()}))];

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::fork::Fork;
+use super::inbox::{self, Parked};
 use super::reply::{decisive, stored};
 use super::{Outcome, answer, decision};
-use crate::agent::Agent;
+use crate::agent::{Agent, Tool, ToolKind};
 use crate::engine::{
     self, Backoff, Call, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
@@ -19,7 +21,7 @@ use crate::json::{Json, readable, storable_text};
 use crate::llm;
 use crate::store::approvals::{NewApproval, Undelivered};
 use crate::store::commit::{
-    Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken,
+    Advanced, Locked, NewEvent, NewMessage, NewQueued, NewResult, NewRetry, NewTask, Taken, Tokens,
 };
 
 /// A locked execution while items are decided one after the other.
@@ -50,8 +52,11 @@ pub(super) struct Live {
 impl Live {
     /// Every queue that a decision about it can name.
     pub fn queues(&self) -> impl Iterator<Item = (String, String)> {
-        let names = self.agent.tools.iter().map(|t| &t.name).chain(&self.agent.stop_when);
-        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()))
+        let waits = |t: &&Tool| matches!(t.kind, ToolKind::Inbox { .. });
+        let inbox = self.agent.tools.iter().find(waits).map(|_| (inbox::QUEUE.to_owned(), String::new()));
+        let tools = self.agent.tools.iter().filter(move |t| !waits(t)).map(|t| &t.name);
+        let names = tools.chain(&self.agent.stop_when);
+        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default())).chain(inbox)
     }
 
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
@@ -65,6 +70,15 @@ impl Live {
             start.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
         let state = engine::begin(&start.agent);
         Self::new(start.id, start.agent.clone(), state, start.context.clone(), start.priority, domains, 0, at)
+    }
+
+    pub fn forked(fork: &Fork, at: Timestamp) -> Self {
+        let domains =
+            fork.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
+        let (agent, state, context) = (fork.agent.clone(), fork.state.clone(), fork.row.context.clone());
+        let mut live = Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
+        live.replies.extend(fork.reply.clone().map(|(turn, text, finish)| (turn, (text, finish))));
+        live
     }
 
     #[expect(clippy::too_many_arguments, reason = "the columns of a row")]
@@ -120,7 +134,9 @@ pub struct ModelFailure {
 
 /// Something to decide about an execution.
 #[derive(Debug, Clone)]
-pub(super) enum Happened {
+pub(super) enum Happened<'a> {
+    /// It goes on from another run, whose history was copied.
+    Forked(&'a Fork),
     /// It was accepted; with a reason when it must end at once.
     Accepted { refused: Option<String> },
     /// Somebody wants something.
@@ -138,6 +154,9 @@ pub(super) enum Happened {
     /// A report came too late.
     Refused { attempt: AttemptId, worker: String, outcome: Option<String> },
 }
+
+/// What people are asked: the decision, the call's id in the conversation, its tool and its arguments.
+pub(super) type Question = (Task, String, String, Json);
 
 /// A model call that this server goes on with at once.
 #[derive(Debug, Clone)]
@@ -166,6 +185,8 @@ pub(super) struct Batch {
     pub hold: Vec<ExecutionId>,
     pub release: Vec<ExecutionId>,
     pub hand_offs: Vec<HandOff>,
+    /// Calls that begin to wait for messages.
+    pub waits: Vec<Parked>,
     /// Executions whose end needs the text of an earlier turn.
     pub answers: Vec<(ExecutionId, u32)>,
 }
@@ -192,10 +213,11 @@ impl Batch {
     pub fn decide(
         &mut self,
         live: &mut Live,
-        happened: Happened,
+        happened: Happened<'_>,
         around: &mut impl Surroundings,
     ) -> Result<(), IllegalEvent> {
         match happened {
+            Happened::Forked(fork) => self.forked(live, fork, around),
             Happened::Accepted { refused } => {
                 self.apply(live, &Event::Started, &Cause::of("started"), around)?;
                 if let Some(reason) = refused {
@@ -241,6 +263,38 @@ impl Batch {
                 Ok(())
             }
         }
+    }
+
+    /// What was open is queued anew, and what was due is done.
+    fn forked(
+        &mut self,
+        live: &mut Live,
+        fork: &Fork,
+        around: &mut impl Surroundings,
+    ) -> Result<(), IllegalEvent> {
+        self.event(live, "forked", None, Some(fork.told.clone()));
+        for (attempt, queue) in &fork.open {
+            if inbox::is_parked(*queue, around) {
+                self.park(live, *attempt, *queue);
+                continue;
+            }
+            self.queued.push(NewQueued {
+                execution: live.id,
+                attempt: *attempt,
+                queue: *queue,
+                priority: live.priority,
+                delay: 0.0,
+                lease: None,
+            });
+        }
+        for question in &fork.asks {
+            self.ask(live, question.clone(), true);
+        }
+        if fork.row.at == 0 {
+            return self.apply(live, &Event::Started, &Cause::of("started"), around);
+        }
+        self.carry_out(live, fork.state.clone(), fork.due.clone(), &Cause::none(), None, around);
+        Ok(())
     }
 
     fn reported(
@@ -303,14 +357,13 @@ impl Batch {
         if let Some(condensed) = outcome.condensed {
             self.event(live, "condensed", Some(taken.attempt), Some(condensed));
         }
-        let (prompt, completion) = (reply.usage.prompt, reply.usage.completion);
+        let tokens = Some(tokens(&reply.usage));
         let text = reply.calls.is_empty().then(|| reply.text.clone());
         live.replies.insert(taken.task.turn(), (text, reply.finish.as_str()));
         let data = json!({ "turn": taken.task.turn(), "finish": reply.finish, "calls": reply.calls.len() });
         let cause =
             Cause { kind: "model_replied", attempt: Some(taken.attempt), data: Some(Json::of(&data)) };
         self.apply(live, &Event::Replied(decisive(&reply)), &cause, around)?;
-        let tokens = Some((signed(prompt), signed(completion)));
         let output = Json::of(&stored(reply));
         self.result(live, taken, "completed", Some(output), None, None, tokens);
         Ok(())
@@ -381,7 +434,9 @@ impl Batch {
         for command in commands {
             match command {
                 Command::Append { n, message } => self.append(live, n, message, cause),
-                Command::Ask { task, id, name, arguments } => self.ask(live, task, id, name, arguments),
+                Command::Ask { task, id, name, arguments } => {
+                    self.ask(live, (task, id, name, arguments), false)
+                }
                 Command::CallModel { turn, upto } => self.call_model(live, turn, upto, around),
                 Command::CallTool { task, id, name, arguments } => {
                     let data = json!({ "turn": task.turn(), "call": task.call(), "name": name });
@@ -440,8 +495,15 @@ impl Batch {
         around: &impl Surroundings,
     ) -> AttemptId {
         let (execution, attempt) = (live.id, AttemptId::new());
-        let queue = around.queue(&name, live.domains.get(&name).map_or("", String::as_str));
-        let delay = if live.state.status == Status::Paused { f64::INFINITY } else { 0.0 };
+        let waits = live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
+        let queue = if waits {
+            self.waits.push((execution, attempt));
+            around.queue(inbox::QUEUE, "")
+        } else {
+            around.queue(&name, live.domains.get(&name).map_or("", String::as_str))
+        };
+        let is_held = waits || live.state.status == Status::Paused;
+        let delay = if is_held { f64::INFINITY } else { 0.0 };
         self.tasks.push(NewTask { execution, id: attempt, task, name, call_id, queue, input, at: live.at });
         self.queued.push(NewQueued {
             execution,
@@ -477,7 +539,8 @@ impl Batch {
         });
     }
 
-    fn ask(&mut self, live: &mut Live, task: Task, call_id: String, name: String, arguments: Json) {
+    /// Ask people about a call; `again` when a copied event has asked for another run already.
+    fn ask(&mut self, live: &mut Live, (task, call_id, name, arguments): Question, again: bool) {
         let Some((asking, tool)) =
             live.agent.clone().tool(&name).and_then(|t| Some((t.asking.clone()?, t.clone())))
         else {
@@ -490,10 +553,13 @@ impl Batch {
                 .asked
                 .iter()
                 .any(|a| a.execution == live.id && a.task.turn() == task.turn() && !a.is_question);
-        let data = json!({
+        let mut data = json!({
             "approval": id, "turn": task.turn(), "call": task.call(), "name": name,
             "of": asking.group, "first": is_first,
         });
+        if again {
+            data["again"] = json!(true);
+        }
         self.asked.push(NewApproval {
             execution: live.id,
             id,
@@ -584,7 +650,46 @@ impl Batch {
         live.output = Some(answer::output(text.as_deref(), reply.finish.as_str(), &live.context));
     }
 
-    fn event(&mut self, live: &mut Live, kind: &'static str, attempt: Option<AttemptId>, data: Option<Json>) {
+    /// A call waits for a message, in no worker's queue.
+    pub fn park(&mut self, live: &Live, attempt: AttemptId, queue: i32) {
+        let (execution, priority) = (live.id, live.priority);
+        self.queued.push(NewQueued {
+            execution,
+            attempt,
+            queue,
+            priority,
+            delay: f64::INFINITY,
+            lease: None,
+        });
+    }
+
+    /// An attempt that begins in this batch, as if it had been taken from the queue.
+    pub fn begun(&self, live: &Live, attempt: AttemptId) -> Option<Taken> {
+        let task = self.tasks.iter().find(|t| t.id == attempt)?;
+        Some(Taken {
+            execution: live.id,
+            attempt,
+            task: task.task,
+            number: 1,
+            losses: 0,
+            name: task.name.clone(),
+            queue: task.queue,
+            polls: 0,
+            started_at: Some(live.at),
+            worker: None,
+            worker_id: None,
+            retries: None,
+            backoff_scale: None,
+        })
+    }
+
+    pub fn event(
+        &mut self,
+        live: &mut Live,
+        kind: &'static str,
+        attempt: Option<AttemptId>,
+        data: Option<Json>,
+    ) {
         live.seq += 1;
         live.touched = true;
         self.events.push(NewEvent { execution: live.id, seq: live.seq, kind, attempt, data, at: live.at });
@@ -599,7 +704,7 @@ impl Batch {
         output: Option<Json>,
         error: Option<String>,
         worker: Option<String>,
-        tokens: Option<(i64, i64)>,
+        tokens: Option<Tokens>,
     ) {
         self.results.push(NewResult { taken, outcome, output, error, worker, at: live.at, tokens });
     }
@@ -675,6 +780,14 @@ fn policy(taken: &Taken) -> Policy {
         _ => (Backoff::Fixed, secs(*delay)),
     };
     Policy { retries: u32::try_from(*retries).unwrap_or(0), delay, backoff, cap: Policy::TOOL.cap }
+}
+
+fn tokens(usage: &llm::Usage) -> Tokens {
+    Tokens {
+        prompt: signed(usage.prompt),
+        completion: signed(usage.completion),
+        cached: usage.cached.filter(|n| *n > 0).map(signed),
+    }
 }
 
 fn signed(n: u64) -> i64 {

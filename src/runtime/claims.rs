@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -50,7 +50,28 @@ struct Ask {
     worker: i64,
     lease_secs: Option<f64>,
     count: usize,
-    reply: oneshot::Sender<Vec<Lease>>,
+    reply: oneshot::Sender<Offer>,
+}
+
+/// Leases on their way to who asked. Whoever goes away without taking them gives them back, also in the very moment in
+/// which they arrive.
+struct Offer {
+    leases: Vec<Lease>,
+    back: mpsc::UnboundedSender<Vec<Lease>>,
+}
+
+impl Offer {
+    fn take(mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.leases)
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        if !self.leases.is_empty() {
+            let _ = self.back.send(std::mem::take(&mut self.leases));
+        }
+    }
 }
 
 /// The work that a reporter would take next.
@@ -89,7 +110,9 @@ impl Claims {
             workers: Mutex::default(),
             asks,
         });
-        tokio::spawn(serve(pool, stats, waiting));
+        let (back, returned) = mpsc::unbounded_channel();
+        tokio::spawn(serve(pool.clone(), stats, waiting, back));
+        tokio::spawn(give_back(pool, Arc::downgrade(&claims), returned));
         claims
     }
 
@@ -128,7 +151,7 @@ impl Claims {
                 let (reply, leases) = oneshot::channel();
                 let queue = queue.clone();
                 let _ = self.asks.send(Ask { queue, worker, lease_secs, count, reply });
-                let leases = leases.await.unwrap_or_default();
+                let leases = leases.await.map(Offer::take).unwrap_or_default();
                 if !leases.is_empty() {
                     return Ok(leases);
                 }
@@ -325,10 +348,15 @@ impl Claims {
 }
 
 /// Serve all polls that wait at the same time with one statement.
-async fn serve(pool: Pool, stats: Arc<Stats>, mut waiting: mpsc::UnboundedReceiver<Ask>) {
+async fn serve(
+    pool: Pool,
+    stats: Arc<Stats>,
+    mut waiting: mpsc::UnboundedReceiver<Ask>,
+    back: mpsc::UnboundedSender<Vec<Lease>>,
+) {
     let mut asks = vec![];
     while waiting.recv_many(&mut asks, 512).await > 0 {
-        if let Err(error) = serve_once(&pool, &stats, &mut asks).await {
+        if let Err(error) = serve_once(&pool, &stats, &mut asks, &back).await {
             tracing::warn!(?error, "could not claim work");
             for ask in &asks {
                 // Whoever asks again finds out whether the database is back.
@@ -340,7 +368,12 @@ async fn serve(pool: Pool, stats: Arc<Stats>, mut waiting: mpsc::UnboundedReceiv
     }
 }
 
-async fn serve_once(pool: &Pool, stats: &Stats, asks: &mut Vec<Ask>) -> Result<(), store::Error> {
+async fn serve_once(
+    pool: &Pool,
+    stats: &Stats,
+    asks: &mut Vec<Ask>,
+    back: &mpsc::UnboundedSender<Vec<Lease>>,
+) -> Result<(), store::Error> {
     asks.retain(|a| !a.reply.is_closed());
     let mut slots = vec![];
     let mut owners: HashMap<i32, Vec<usize>> = HashMap::new();
@@ -383,26 +416,27 @@ async fn serve_once(pool: &Pool, stats: &Stats, asks: &mut Vec<Ask>) -> Result<(
             queue.wake.notify_one();
         }
     }
-    let mut handed_out: Vec<_> = leases.iter().flatten().map(|l| (l.attempt, l.queue_id, l.waited)).collect();
-    let mut orphans = vec![];
     for (ask, leases) in asks.drain(..).zip(leases) {
+        let started: Vec<_> = leases.iter().map(|l| (l.queue_id, l.waited)).collect();
         // Who hung up in between gets nothing: its work is ready again at once.
-        if let Err(leases) = ask.reply.send(leases) {
-            orphans.extend(leases);
-        }
-    }
-    handed_out.retain(|(attempt, ..)| !orphans.iter().any(|o: &Lease| o.attempt == *attempt));
-    for (_, queue, waited) in handed_out {
-        stats.started(queue, waited);
-    }
-    if !orphans.is_empty() {
-        for id in store::queue::give_back(&db, &orphans).await? {
-            if let Some(queue) = queues.get(&id) {
-                *locked(&queue.mark) = Mark::default();
-                queue.maybe.store(true, Ordering::Release);
-                queue.wake.notify_one();
+        if ask.reply.send(Offer { leases, back: back.clone() }).is_ok() {
+            for (queue, waited) in started {
+                stats.started(queue, waited);
             }
         }
     }
     Ok(())
+}
+
+/// What nobody took is ready again at once. If that can't be written, the lease ends by itself.
+async fn give_back(pool: Pool, claims: Weak<Claims>, mut returned: mpsc::UnboundedReceiver<Vec<Lease>>) {
+    while let Some(leases) = returned.recv().await {
+        let ready = async { store::queue::give_back(&pool.get().await?, &leases).await };
+        let ready = ready.await.inspect_err(|error| tracing::warn!(?error, "could not give work back"));
+        let Some(claims) = claims.upgrade() else { return };
+        for queue in ready.unwrap_or_default() {
+            claims.urgent(queue);
+            claims.wake(queue);
+        }
+    }
 }

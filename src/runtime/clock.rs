@@ -16,8 +16,10 @@ use super::commit::{Deciding, Work};
 use crate::engine::Event;
 use crate::store::{self, queue::Looker, queue::Why};
 
-/// Longest time between two looks.
+/// Longest time between two looks at what may have been missed.
 const SWEEP: Duration = Duration::from_secs(1);
+/// The same for what was lost with its worker, for which somebody waits.
+const LOSSES: Duration = Duration::from_millis(500);
 /// A server that was not heard of this long is taken for dead, its lock or no lock.
 const SILENT_SECS: f64 = 30.0;
 /// A server whose lock has vanished has this long to say that it lives.
@@ -29,11 +31,12 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// Run until the server has closed.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let (mut swept, mut beaten, mut forgot) = (None::<Instant>, None::<Instant>, Instant::now());
+    let (mut looked, mut swept, mut beaten) = (None::<Instant>, None::<Instant>, None::<Instant>);
+    let mut forgot = Instant::now();
     let mut doubted = HashMap::new();
     let due = |last: Option<Instant>, every: Duration| last.is_none_or(|at| at.elapsed() >= every);
     loop {
-        let mut wait = SWEEP;
+        let mut wait = LOSSES;
         let pass = async {
             let db = shared.pool.get().await?;
             while promote(&shared, &db).await? {}
@@ -45,7 +48,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     shared.known_alive.notify_one();
                 }
             }
-            if due(swept, SWEEP) || !doubted.is_empty() {
+            if due(looked, LOSSES) || !doubted.is_empty() {
+                looked = Some(Instant::now());
                 lost(&shared, &db, &mut doubted).await?;
             }
             if !doubted.is_empty() {
@@ -69,6 +73,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         if let Err(error) = pass.await {
             tracing::warn!(?error, "could not look at what time has brought; trying again");
+            if error.is_read_only() {
+                // Another Postgres may be the primary now: whoever connects anew finds it.
+                shared.pool.retain(|_, _| false);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -25,6 +25,8 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::batch::{Batch, HandOff, Live, ModelOutcome, Surroundings};
+use super::fork::Fork;
+use super::inbox::{self, Mail, Pushed};
 use super::reply::calls_of;
 use super::settle::Said;
 use super::{Decision, Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started, Verdict, settle};
@@ -32,7 +34,7 @@ use crate::agent::Agent;
 use crate::engine::{Call, Event};
 use crate::id::{ApprovalId, AttemptId, ExecutionId};
 use crate::store::approvals::Outcome;
-use crate::store::commit::{Fate, NewExecution, Statements, Taken};
+use crate::store::commit::{Fate, NewExecution, Statements, Taken, Tokens};
 use crate::store::{self, queue::Expired};
 
 /// Most items in one commit.
@@ -47,6 +49,8 @@ const BEGIN: &str = "begin; set local tenure.deciding = on";
 /// Something for a committer.
 pub(super) enum Work {
     Start(Start),
+    Fork(Box<Fork>),
+    Message(Mail),
     /// `request` tells it from another one that wants the same.
     Control {
         id: ExecutionId,
@@ -81,6 +85,7 @@ pub(super) enum Done {
     Started(Started),
     Controlled,
     Decided(Vec<Verdict>),
+    Messaged(Pushed),
     Reported(Reported),
 }
 
@@ -93,6 +98,8 @@ impl Work {
     pub fn execution(&self) -> ExecutionId {
         match self {
             Self::Start(start) => start.id,
+            Self::Fork(fork) => fork.row.id,
+            Self::Message(mail) => mail.to,
             Self::Control { id, .. } | Self::Decide { id, .. } | Self::Model { id, .. } => *id,
             Self::Report(report) => report.execution,
             Self::Lost(expired) => expired.execution,
@@ -104,7 +111,29 @@ impl Work {
             Self::Report(r) => Some((r.execution, r.attempt, None, None)),
             Self::Model { id, attempt, worker, .. } => Some((*id, *attempt, Some(*worker), None)),
             Self::Lost(e) => Some((e.execution, e.attempt, None, Some(e.lease_until))),
-            Self::Start(_) | Self::Control { .. } | Self::Decide { .. } => None,
+            Self::Start(_)
+            | Self::Fork(_)
+            | Self::Control { .. }
+            | Self::Decide { .. }
+            | Self::Message(_) => None,
+        }
+    }
+
+    /// The execution whose calls may have to wait for messages no longer.
+    fn may_end_a_wait(&self) -> Option<ExecutionId> {
+        match self {
+            Self::Message(mail) => Some(mail.to),
+            Self::Control { id, event: Event::StopRequested, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The idempotency key of what begins a run.
+    pub fn key(&self) -> Option<&String> {
+        match self {
+            Self::Start(start) => start.key.as_ref(),
+            Self::Fork(fork) => fork.row.key.as_ref(),
+            _ => None,
         }
     }
 }
@@ -291,6 +320,11 @@ impl<'a> Transaction<'a> {
             if answers[i].is_some() {
                 continue;
             }
+            if let Work::Message(mail) = work {
+                let (at, live) = ((self.sql, self.client()), lives.get_mut(&mail.to));
+                answers[i] = Some(inbox::receive(at, mail, live, &mut batch).await?);
+                continue;
+            }
             let said = decided.remove(&i);
             let answer = settle::settle(work, said, &mut lives, &taken, &fates, &mut batch, &mut around);
             if let Err(error) = &answer
@@ -301,6 +335,8 @@ impl<'a> Transaction<'a> {
             }
             answers[i] = Some(answer);
         }
+        let asked: Vec<_> = self.works().filter_map(|(_, w)| w.may_end_a_wait()).collect();
+        inbox::hand_over((self.sql, self.client()), &asked, &mut lives, &mut batch, &mut around).await?;
         for (id, turn) in std::mem::take(&mut batch.answers) {
             let reply = self.sql.reply(self.client(), id, turn).await?;
             if let Some(live) = lives.get_mut(&id) {
@@ -334,28 +370,41 @@ impl<'a> Transaction<'a> {
         let db = self.client();
         let starts: Vec<_> = self.works().filter_map(|(i, w)| start_of(i, w)).collect();
         let rows: Vec<_> = starts.iter().map(|(_, s)| new_execution(s)).collect();
-        let mut ids: Vec<_> =
-            self.works().filter(|(_, w)| !is_start(w)).map(|(_, w)| w.execution()).collect();
+        let mut ids: Vec<_> = self.works().filter(|(_, w)| !begins(w)).map(|(_, w)| w.execution()).collect();
         ids.sort_unstable();
         ids.dedup();
         let attempts: Vec<_> =
             self.works().filter(|(i, _)| answers[*i].is_none()).filter_map(|(_, w)| w.attempt()).collect();
-        let (began, inserted, now, locked, taken) = join!(
+        let forks: Vec<_> = self.works().filter_map(|(i, w)| fork_of(i, w)).collect();
+        let histories: Vec<_> = forks.iter().map(|(_, f)| &f.row).collect();
+        let begins_some = !rows.is_empty() || !histories.is_empty();
+        let (began, inserted, copied, now, locked, taken) = join!(
             db.batch_execute(BEGIN),
             async { if rows.is_empty() { Ok(vec![]) } else { self.sql.start(db, &rows).await } },
-            async { if rows.is_empty() { Ok(None) } else { self.sql.now(db).await.map(Some) } },
+            async { if histories.is_empty() { Ok(vec![]) } else { self.sql.fork(db, &histories).await } },
+            async { if begins_some { self.sql.now(db).await.map(Some) } else { Ok(None) } },
             async { if ids.is_empty() { Ok(vec![]) } else { self.sql.lock(db, &ids).await } },
             async { if attempts.is_empty() { Ok(vec![]) } else { self.sql.take(db, &attempts).await } },
         );
         began?;
-        let (inserted, now, locked, taken) = (inserted?, now?, locked?, taken?);
+        let (inserted, copied, now, locked, taken) = (inserted?, copied?, now?, locked?, taken?);
+        let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let mut lives = HashMap::new();
         for (i, start) in starts {
             if inserted.contains(&start.id) {
-                let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
                 lives.insert(start.id, Live::begun(start, now));
             } else {
-                answers[i] = Some(self.existing(start).await);
+                let given = (start.id, start.version);
+                answers[i] = Some(self.existing(given, &start.agent.name, start.key.as_deref()).await);
+            }
+        }
+        for (i, fork) in forks {
+            let row = &fork.row;
+            if copied.contains(&row.id) {
+                lives.insert(row.id, Live::forked(fork, now));
+            } else {
+                let given = (row.id, row.version);
+                answers[i] = Some(self.existing(given, &fork.agent.name, row.key.as_deref()).await);
             }
         }
         for row in locked {
@@ -384,17 +433,17 @@ impl<'a> Transaction<'a> {
     }
 
     /// A start whose key is taken, or that had been committed after all.
-    async fn existing(&self, start: &Start) -> Answer {
-        let (id, version) = match &start.key {
-            None => (start.id, start.version),
+    async fn existing(&self, given: (ExecutionId, i32), agent: &str, key: Option<&str>) -> Answer {
+        let (id, version) = match key {
+            None => given,
             Some(key) => {
-                let found = self.sql.find_by_key(self.client(), &start.agent.name, key, start.id).await?;
+                let found = self.sql.find_by_key(self.client(), agent, key, given.0).await?;
                 // It failed between the two statements, so its key is free again: nothing was started, and that is said.
                 let again = || "the run with this key has just ended; start it again".into();
                 found.ok_or_else(|| store::Error::Unavailable(again()))?
             }
         };
-        Ok(Done::Started(Started { id, version, is_new: id == start.id }))
+        Ok(Done::Started(Started { id, version, is_new: id == given.0 }))
     }
 
     async fn agent(&self, name: &str, version: i32) -> Result<Arc<Agent>, store::Error> {
@@ -529,6 +578,11 @@ impl<'a> Transaction<'a> {
     /// What is durable now, for monitoring.
     fn count(&mut self, batch: &Batch) {
         count(batch);
+        for result in &batch.results {
+            if let Some(tokens) = result.tokens {
+                self.shared.spend.used(&result.taken.name, tokens);
+            }
+        }
         for result in batch.results.iter().filter(|r| r.outcome != "completed") {
             self.shared.stats.failed(result.taken.queue);
             self.after.lost.extend(result.taken.worker_id.filter(|_| result.outcome == "lost"));
@@ -553,13 +607,16 @@ fn count(batch: &Batch) {
         let kind = result.taken.task.kind();
         metrics::counter!("tenure_attempts_ended_total", "kind" => kind, "outcome" => result.outcome)
             .increment(1);
-        if let Some((prompt, completion)) = result.tokens {
+        if let Some(Tokens { prompt, completion, cached }) = result.tokens {
             let tokens = |kind: &'static str, n: i64| {
                 let n = u64::try_from(n).unwrap_or(0);
                 metrics::counter!("tenure_tokens_total", "model" => result.taken.name.clone(), "type" => kind).increment(n);
             };
             tokens("prompt", prompt);
             tokens("completion", completion);
+            if let Some(cached) = cached {
+                tokens("cached", cached);
+            }
         }
     }
     for ended in batch.advanced.iter().filter(|a| a.ended) {
@@ -567,8 +624,15 @@ fn count(batch: &Batch) {
     }
 }
 
-fn is_start(work: &Work) -> bool {
-    matches!(work, Work::Start(_))
+fn begins(work: &Work) -> bool {
+    matches!(work, Work::Start(_) | Work::Fork(_))
+}
+
+fn fork_of(i: usize, work: &Work) -> Option<(usize, &Fork)> {
+    match work {
+        Work::Fork(fork) => Some((i, fork)),
+        _ => None,
+    }
 }
 
 fn start_of(i: usize, work: &Work) -> Option<(usize, &Start)> {

@@ -9,12 +9,16 @@ mod claims;
 mod clock;
 mod commit;
 mod decision;
+pub mod fork;
+mod inbox;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
 mod queues;
 mod reply;
+pub mod session;
 mod settle;
+mod spend;
 mod stats;
 mod wake;
 
@@ -36,6 +40,7 @@ pub use crate::store::approvals::{Choice, Decision, Outcome as Decided, Verdict}
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
+pub use inbox::Pushed;
 pub use queues::Switched;
 pub use wake::News;
 
@@ -52,6 +57,9 @@ pub enum Error {
     /// The execution is in no state for it (it has ended, or is paused already). A conflict at the edge.
     #[error(transparent)]
     Illegal(#[from] engine::IllegalEvent),
+    /// What is asked for does not fit how the execution stands. A conflict at the edge.
+    #[error("{0}")]
+    Conflict(String),
     /// More is waiting to be committed than fits; try again in a moment.
     #[error("the server has more to write than it can; try again in a moment")]
     Busy,
@@ -224,6 +232,7 @@ struct Shared {
     committers: Vec<mpsc::Sender<Item>>,
     claims: Arc<claims::Claims>,
     stats: Arc<stats::Stats>,
+    spend: spend::Spend,
     agents: agents::Agents,
     watched: wake::Watched,
     echo: wake::Echo,
@@ -264,11 +273,9 @@ impl Shared {
     fn submit(&self, work: Work) -> Result<oneshot::Receiver<Result<Done, Error>>, Error> {
         let (reply, done) = oneshot::channel();
         // Starts with one key go to one committer, so that they do not wait for each other in two transactions.
-        let shard = match &work {
-            Work::Start(Start { key: Some(key), .. }) => {
-                key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b))
-            }
-            work => work.execution().as_u128(),
+        let shard = match work.key() {
+            Some(key) => key.bytes().fold(0, |h: u128, b| h * 31 % 65_521 + u128::from(b)),
+            None => work.execution().as_u128(),
         };
         let committers = self.committers.len() as u128;
         let shard = usize::try_from(shard % committers).unwrap_or(0);
@@ -357,6 +364,7 @@ impl Runtime {
             committers,
             claims,
             stats,
+            spend: spend::Spend::default(),
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
             echo: wake::Echo::default(),
@@ -378,6 +386,7 @@ impl Runtime {
         }
         tokio::spawn(clock::run(shared.clone()));
         tokio::spawn(stats::run(shared.clone()));
+        tokio::spawn(spend::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));
         tokio::spawn(wake::hear(shared.clone(), config));
         // From its first request on, others must notice at once when this server dies. Behind a pooler they never do.

@@ -62,6 +62,10 @@ pub(super) fn settle(
         batch.decide(live, Happened::Accepted { refused: start.refused.clone() }, around)?;
         return Ok(Done::Started(Started { id, version: start.version, is_new: true }));
     }
+    if let Work::Fork(fork) = work {
+        batch.decide(live, Happened::Forked(fork), around)?;
+        return Ok(Done::Started(Started { id, version: fork.row.version, is_new: true }));
+    }
     if let Work::Control { event, by, request, .. } = work {
         let (event, by, request) = (event.clone(), by.clone(), request.clone());
         let happened = Happened::Controlled { event, by, request };
@@ -84,7 +88,7 @@ pub(super) fn settle(
     }
 }
 
-fn happened(work: &Work, taken: Taken) -> Happened {
+fn happened(work: &Work, taken: Taken) -> Happened<'static> {
     match work {
         Work::Report(r) => Happened::Reported { taken, outcome: r.outcome.clone(), worker: r.worker.clone() },
         Work::Model { outcome, .. } => Happened::Performed { taken, outcome: outcome.clone() },
@@ -96,7 +100,9 @@ fn happened(work: &Work, taken: Taken) -> Happened {
             };
             Happened::Lost { taken, error }
         }
-        Work::Start(_) | Work::Control { .. } | Work::Decide { .. } => Happened::Accepted { refused: None },
+        Work::Start(_) | Work::Fork(_) | Work::Control { .. } | Work::Decide { .. } | Work::Message(_) => {
+            Happened::Accepted { refused: None }
+        }
     }
 }
 

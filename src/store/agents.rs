@@ -71,10 +71,32 @@ pub async fn deploy(pool: &Pool, name: &str, definition: &Json) -> Result<i32, E
 }
 
 async fn add(tx: &Transaction<'_>, name: &str, definition: &Json, checksum: &str) -> Result<i32, Error> {
+    let version = add_version(tx, name, definition, checksum).await?;
+    tx.execute(&tx.prepare_cached(SET_CURRENT).await?, &[&name, &version]).await?;
+    Ok(version)
+}
+
+async fn add_version(
+    tx: &Transaction<'_>,
+    name: &str,
+    definition: &Json,
+    checksum: &str,
+) -> Result<i32, Error> {
     tx.execute(&tx.prepare_cached(LOCK).await?, &[&name]).await?;
     let add = tx.prepare_cached(ADD_VERSION).await?;
-    let version: i32 = tx.query_one(&add, &[&name, &checksum, definition]).await?.get("version");
-    tx.execute(&tx.prepare_cached(SET_CURRENT).await?, &[&name, &version]).await?;
+    Ok(tx.query_one(&add, &[&name, &checksum, definition]).await?.get("version"))
+}
+
+/// Keep `definition` as a version of `name`, which starting it does not run; the same content is the same version.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn keep(pool: &Pool, name: &str, definition: &Json) -> Result<i32, Error> {
+    let mut db = pool.get().await?;
+    let tx = db.transaction().await?;
+    let version = add_version(&tx, name, definition, &checksum(definition.text())).await?;
+    tx.commit().await?;
     Ok(version)
 }
 

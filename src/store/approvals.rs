@@ -164,6 +164,39 @@ pub struct Due {
     pub is_over: bool,
 }
 
+fn decided(r: &Row) -> Result<Undelivered, Error> {
+    let turn = u32::try_from(r.try_get::<_, i32>("turn")?).unwrap_or(0);
+    let call = u16::try_from(r.try_get::<_, i16>("call")?).unwrap_or(0);
+    Ok(Undelivered {
+        execution: r.try_get("execution_id")?,
+        id: r.try_get("id")?,
+        task: Task::Approval { turn, call },
+        tool: r.try_get("tool")?,
+        decision: r.try_get("decision")?,
+        at: r.try_get("decided_at")?,
+        by: r.try_get("decided_by")?,
+        via: r.try_get("decided_via")?,
+        reason: r.try_get("reason")?,
+        arguments: r.try_get("arguments")?,
+        edited: r.try_get("edited")?,
+        answer: r.try_get("answer")?,
+        schema: r.try_get("schema")?,
+    })
+}
+
+/// What was decided about these questions, whether their executions know it or not.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn decided_in(db: &impl GenericClient, ids: &[ApprovalId]) -> Result<Vec<Undelivered>, Error> {
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    let made = db.prepare_cached(include_str!("../../sql/approvals/made.sql")).await?;
+    db.query(&made, &[&ids]).await?.iter().map(decided).collect()
+}
+
 impl Statements {
     /// Prepare them all on `db`.
     ///
@@ -267,27 +300,7 @@ impl Statements {
     /// [`Error`]
     pub async fn undelivered(&self, db: &Client, ids: &[ExecutionId]) -> Result<Vec<Undelivered>, Error> {
         let rows = db.query(&self.undelivered, &[&ids]).await?;
-        rows.iter()
-            .map(|r| {
-                let turn = u32::try_from(r.try_get::<_, i32>("turn")?).unwrap_or(0);
-                let call = u16::try_from(r.try_get::<_, i16>("call")?).unwrap_or(0);
-                Ok(Undelivered {
-                    execution: r.try_get("execution_id")?,
-                    id: r.try_get("id")?,
-                    task: Task::Approval { turn, call },
-                    tool: r.try_get("tool")?,
-                    decision: r.try_get("decision")?,
-                    at: r.try_get("decided_at")?,
-                    by: r.try_get("decided_by")?,
-                    via: r.try_get("decided_via")?,
-                    reason: r.try_get("reason")?,
-                    arguments: r.try_get("arguments")?,
-                    edited: r.try_get("edited")?,
-                    answer: r.try_get("answer")?,
-                    schema: r.try_get("schema")?,
-                })
-            })
-            .collect()
+        rows.iter().map(decided).collect()
     }
 
     /// Executions have taken notice.

@@ -34,6 +34,9 @@ pub struct Statements {
     reply: Statement,
     /// Those about approvals.
     pub approvals: approvals::Statements,
+    copy: Statement,
+    /// Those about inboxes.
+    pub inbox: super::inbox::Statements,
 }
 
 /// A new execution.
@@ -223,8 +226,19 @@ pub struct NewResult {
     pub worker: Option<String>,
     /// When it ended.
     pub at: Timestamp,
-    /// Tokens of the prompt and of the answer.
-    pub tokens: Option<(i64, i64)>,
+    /// What a model read and wrote.
+    pub tokens: Option<Tokens>,
+}
+
+/// Tokens of one answer of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// Read, cached ones included.
+    pub prompt: i64,
+    /// Written.
+    pub completion: i64,
+    /// Of those read: from the provider's cache, where it says so and there were some.
+    pub cached: Option<i64>,
 }
 
 /// Something that happened.
@@ -333,7 +347,14 @@ impl Statements {
             now: db.prepare(include_str!("../../sql/executions/now.sql")).await?,
             reply: db.prepare(include_str!("../../sql/results/reply.sql")).await?,
             approvals: approvals::Statements::prepare(db).await?,
+            copy: db.prepare(super::forks::COPY).await?,
+            inbox: super::inbox::Statements::prepare(db).await?,
         })
+    }
+
+    /// The copy of a history, for the module that knows what is in it.
+    pub(super) fn copy(&self) -> &Statement {
+        &self.copy
     }
 
     /// Insert executions; returns the ids of those whose start key was free.
@@ -627,8 +648,9 @@ impl Statements {
                 &column!(rows, r => r.taken.polls),
                 &column!(rows, r => r.taken.started_at),
                 &column!(rows, r => r.at),
-                &column!(rows, r => r.tokens.map(|t| t.0)),
-                &column!(rows, r => r.tokens.map(|t| t.1)),
+                &column!(rows, r => r.tokens.map(|t| t.prompt)),
+                &column!(rows, r => r.tokens.map(|t| t.completion)),
+                &column!(rows, r => r.tokens.and_then(|t| t.cached)),
             ],
         )
         .await?;

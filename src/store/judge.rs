@@ -115,6 +115,15 @@ pub async fn versions(db: &Client, agent: &str) -> Result<(i64, i64, Option<i32>
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
 }
 
+/// How many runs go on from a run.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn forks(db: &Client, id: ExecutionId) -> Result<i64, Error> {
+    Ok(db.query_one(include_str!("../../sql/torture/forks.sql"), &[&id]).await?.try_get(0)?)
+}
+
 /// The schema, to compare two databases by.
 ///
 /// # Errors
@@ -131,5 +140,92 @@ pub async fn schema(db: &Client) -> Result<String, Error> {
 /// [`Error`]
 pub async fn clear(db: &Client) -> Result<(), Error> {
     db.execute(include_str!("../../sql/torture/clear.sql"), &[]).await?;
+    Ok(())
+}
+
+/// Where an execution stands, in short.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its status.
+    pub status: String,
+    /// Why it ended, if not plainly.
+    pub reason: String,
+    /// Why it is not moving.
+    pub waits: String,
+}
+
+impl Standing {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.status.as_str(), "running" | "paused")
+    }
+}
+
+/// Where every execution stands.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn standings(db: &Client) -> Result<HashMap<ExecutionId, Standing>, Error> {
+    let rows = db.query(include_str!("../../sql/torture/standings.sql"), &[]).await?;
+    let standing = |r: &tokio_postgres::Row| {
+        let text = |i| Ok::<_, tokio_postgres::Error>(r.try_get::<_, Option<String>>(i)?.unwrap_or_default());
+        Ok((r.try_get(0)?, Standing { status: text(1)?, reason: text(2)?, waits: text(3)? }))
+    };
+    rows.iter().map(standing).collect()
+}
+
+/// How many late results were refused, and how many attempts were lost with their worker.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn refused(db: &Client) -> Result<(i64, i64), Error> {
+    let row = db.query_one(include_str!("../../sql/torture/refused.sql"), &[]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Processes that serve a session of a server.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn sessions(db: &Client) -> Result<Vec<i32>, Error> {
+    let rows = db.query(include_str!("../../sql/torture/sessions.sql"), &[]).await?;
+    rows.iter().map(|r| Ok(r.try_get(0)?)).collect()
+}
+
+/// End a session.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn end_session(db: &Client, process: i32) -> Result<(), Error> {
+    db.execute(include_str!("../../sql/torture/end_session.sql"), &[&process]).await?;
+    Ok(())
+}
+
+/// Let commits wait for this standby, and wait until they do.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn wait_for_standby(db: &Client, name: &str) -> Result<(), Error> {
+    db.batch_execute(&include_str!("../../sql/torture/wait_for_standby.sql").replace(":name", name)).await?;
+    db.batch_execute(include_str!("../../sql/torture/reload.sql")).await?;
+    while db.query_opt(include_str!("../../sql/torture/standby_in_step.sql"), &[&name]).await?.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Make a standby the primary.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn promote(db: &Client) -> Result<(), Error> {
+    db.batch_execute(include_str!("../../sql/torture/promote.sql")).await?;
     Ok(())
 }

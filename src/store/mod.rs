@@ -11,8 +11,10 @@ macro_rules! column {
 
 pub mod agents;
 pub mod approvals;
+pub mod forks;
 pub mod inbox;
 pub mod logs;
+pub mod prices;
 pub mod read;
 pub mod task_defs;
 
@@ -121,6 +123,13 @@ impl Error {
             }),
             _ => false,
         }
+    }
+
+    /// Whether this Postgres takes no writes, such as a standby.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        let code = |e: &tokio_postgres::Error| e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION);
+        matches!(self, Self::Unavailable(e) if e.downcast_ref::<tokio_postgres::Error>().is_some_and(code))
     }
 
     /// Whether a statement was stopped because its time was over.

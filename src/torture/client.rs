@@ -38,26 +38,32 @@ impl Told {
 /// See the module.
 pub struct Careful {
     http: reqwest::Client,
-    bases: [String; 2],
+    bases: Vec<String>,
     fouls: Mutex<Vec<String>>,
     failures: Mutex<u32>,
 }
 
 impl Careful {
-    /// Of these servers: the victim and the other.
+    /// Of these servers: the victim and the other, or more.
     ///
     /// # Errors
     ///
     /// The HTTP client can't be set up.
-    pub fn new(bases: [String; 2]) -> Result<Self, Error> {
+    pub fn new(bases: impl Into<Vec<String>>) -> Result<Self, Error> {
         let http = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(1)).build()?;
-        Ok(Self { http, bases, fouls: Mutex::default(), failures: Mutex::default() })
+        Ok(Self { http, bases: bases.into(), fouls: Mutex::default(), failures: Mutex::default() })
     }
 
     /// For requests that are not worth this care.
     #[must_use]
     pub fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// Where its servers listen.
+    #[must_use]
+    pub fn bases(&self) -> &[String] {
+        &self.bases
     }
 
     /// Where the victim listens.
@@ -72,13 +78,13 @@ impl Careful {
         &self.bases[1]
     }
 
-    /// Ask the victim first, then the other, then the victim …, until one answers.
+    /// Ask the first server, then the next …, until one answers.
     ///
     /// # Errors
     ///
     /// Nobody answers for a long time.
     pub async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Told, Error> {
-        self.insist(&[0, 1], method, path, body).await
+        self.insist(&(0..self.bases.len()).collect::<Vec<_>>(), method, path, body).await
     }
 
     /// Ask the other server.

@@ -26,6 +26,7 @@ mod scenarios;
 pub mod sink;
 pub mod stage;
 mod wire;
+pub mod world;
 
 use std::sync::Arc;
 use std::time::Instant;

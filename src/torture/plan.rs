@@ -22,8 +22,8 @@ const QUICK: usize = 10;
 /// What to play.
 #[derive(Clone)]
 pub struct Options {
-    /// Only this scenario.
-    pub scenario: Option<String>,
+    /// Only these scenarios; all if there are none.
+    pub scenarios: Vec<String>,
     /// Only this statement.
     pub point: Option<Place>,
     /// Only this action.
@@ -65,7 +65,8 @@ impl FromStr for Place {
 
 impl Options {
     fn scenarios(&self) -> impl Iterator<Item = &'static Scenario> {
-        SCENARIOS.iter().filter(|s| self.scenario.as_ref().is_none_or(|name| name == s.name))
+        let is_wanted = |s: &&Scenario| self.scenarios.iter().any(|name| name == s.name);
+        SCENARIOS.iter().filter(move |s| self.scenarios.is_empty() || is_wanted(s))
     }
 }
 

@@ -1,38 +1,15 @@
 //! Processes that are started to be killed. None outlives this one, however it ends.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 
-/// Kills what is left when this process has ended without doing so. `+ pid` adds, `- pid` takes away.
-const GUARD: &str = r#"
-while read -r sign pid; do
-    case $sign in
-        +) pids="$pids $pid " ;;
-        -) pids=$(printf '%s' "$pids" | sed "s/ $pid //") ;;
-    esac
-done
-[ -z "$pids" ] || kill -s KILL -- $pids
-"#;
-
-fn tell_guard(sign: char, pid: i32) -> io::Result<()> {
-    static INPUT: OnceLock<Mutex<Option<ChildStdin>>> = OnceLock::new();
-    let input = INPUT.get_or_init(|| {
-        let mut guard = Command::new("sh");
-        guard.args(["-c", GUARD]).stdin(Stdio::piped()).process_group(0);
-        Mutex::new(guard.spawn().ok().and_then(|mut guard| guard.stdin.take()))
-    });
-    match input.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        Some(input) => writeln!(input, "{sign} {pid}"),
-        None => Err(io::Error::other("there is no sh that could watch over processes")),
-    }
-}
+use crate::postgres::guard;
 
 /// `tenure` with these arguments and nothing of this process's environment that it would listen to.
 ///
@@ -80,7 +57,7 @@ impl Process {
         let mut command = tokio::process::Command::from(command);
         let child = command.kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        tell_guard('+', pid)?;
+        guard::add(pid);
         Ok(Self { child, pid, log: log.to_owned() })
     }
 
@@ -101,7 +78,7 @@ impl Process {
     pub async fn kill(&mut self) {
         if self.child.id().is_some() {
             let _ = self.child.kill().await;
-            let _ = tell_guard('-', self.pid);
+            guard::remove(self.pid);
         }
     }
 
@@ -109,7 +86,7 @@ impl Process {
     pub fn has_ended(&mut self) -> bool {
         let ended = self.child.id().is_none() || !matches!(self.child.try_wait(), Ok(None));
         if ended {
-            let _ = tell_guard('-', self.pid);
+            guard::remove(self.pid);
         }
         ended
     }
@@ -117,7 +94,7 @@ impl Process {
     /// Its end, however it comes; true when it went well.
     pub async fn ended(&mut self) -> bool {
         let ended = self.child.wait().await;
-        let _ = tell_guard('-', self.pid);
+        guard::remove(self.pid);
         ended.is_ok_and(|status| status.success())
     }
 
@@ -133,7 +110,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.child.id().is_some() {
-            let _ = tell_guard('-', self.pid);
+            guard::remove(self.pid);
         }
     }
 }

@@ -155,6 +155,9 @@ struct State {
     /// When the last statement that counts was sent, or counting began.
     newest: Option<Instant>,
     armed: Option<(Statement, Action)>,
+    /// Statements until something happens at one, whichever it is.
+    strike: Option<(u32, Action)>,
+    struck: u64,
 }
 
 struct Shared {
@@ -173,6 +176,13 @@ impl Shared {
     /// Count a statement; what is to happen at it.
     fn arrives(&self, name: &Arc<str>) -> Option<Action> {
         let mut state = self.state();
+        if let Some((left, action)) = state.strike.take() {
+            if left == 0 {
+                state.struck += 1;
+                return Some(action);
+            }
+            state.strike = Some((left - 1, action));
+        }
         if !state.counting || is_noise(name) || (is_clock(name) && !state.clock) {
             return None;
         }
@@ -242,6 +252,22 @@ impl Proxy {
         *self.shared.state() =
             State { counting: true, clock, armed, newest: Some(Instant::now()), ..State::default() };
         self.shared.fired.send_replace(None);
+    }
+
+    /// Let this happen at the next statement after `skip` others, whichever it is.
+    pub fn strike(&self, skip: u32, action: Action) {
+        self.shared.state().strike = Some((skip, action));
+    }
+
+    /// How many strikes have fallen.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        self.shared.state().struck
+    }
+
+    /// What was to strike and has not never will.
+    pub fn calm(&self) {
+        self.shared.state().strike = None;
     }
 
     /// Let everything through; returns what was counted.

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use askama::Template;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Error;
 
 /// Everything that was done in one go.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Certificate {
     /// What ran where.
     pub about: About,
@@ -21,7 +21,7 @@ pub struct Certificate {
 }
 
 /// What ran where.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct About {
     /// Version of Tenure, with its commit when it is known.
     pub tenure: String,
@@ -42,7 +42,7 @@ pub struct About {
 }
 
 /// One scenario, or one storm.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Section {
     /// Its name.
     pub name: String,
@@ -55,7 +55,7 @@ pub struct Section {
 }
 
 /// One action, or one kind of fault.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// Its name.
     pub what: String,
@@ -67,12 +67,12 @@ pub struct Row {
     pub violations: usize,
     /// Time from the fault until the scenario was where it wanted to be.
     pub recovery: Recovery,
-    #[serde(skip)]
+    /// The times that it is made of, in milliseconds.
     millis: Vec<u64>,
 }
 
 /// Milliseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Recovery {
     /// Half of them were quicker.
     pub p50_ms: u64,
@@ -83,7 +83,7 @@ pub struct Recovery {
 }
 
 /// What must never happen.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Violation {
     /// At which point.
     pub about: String,
@@ -188,6 +188,38 @@ impl Certificate {
             sum.recovery = Recovery::of(&sum.millis);
         }
         order.into_iter().filter_map(|what| rows.remove(what)?.rows.pop()).collect()
+    }
+
+    /// What an earlier part of the same work found, which lies in `directory`, goes before this. The same scenario counts
+    /// anew.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it was found with another version or on another machine.
+    pub fn add_to(&mut self, directory: &Path) -> Result<(), Error> {
+        let file = directory.join("certificate.json");
+        let cant = |why: String| Error::Stage(format!("can't add to {}: {why}", file.display()));
+        let text = std::fs::read(&file).map_err(|e| cant(e.to_string()))?;
+        let mut earlier: Self = serde_json::from_slice(&text).map_err(|e| cant(e.to_string()))?;
+        let same = |about: &About| {
+            [&about.tenure, &about.postgres, &about.system, &about.machine].map(String::clone)
+        };
+        if same(&earlier.about) != same(&self.about) {
+            return Err(cant("it is of another version or machine; leave out --add to begin anew".into()));
+        }
+        let is_new = |name: &str| self.sections.iter().any(|section| section.name == name);
+        let again = |violation: &Violation| {
+            let mut words = violation.reproduce.split(' ').skip_while(|word| *word != "--scenario").skip(1);
+            words.next().is_some_and(is_new)
+        };
+        earlier.sections.retain(|section| !is_new(&section.name));
+        earlier.violations.retain(|violation| !again(violation));
+        self.sections.splice(0..0, earlier.sections);
+        self.violations.splice(0..0, earlier.violations);
+        self.about.command = format!("{}; {}", earlier.about.command, self.about.command);
+        self.about.took_secs += earlier.about.took_secs;
+        self.about.began = earlier.about.began;
+        Ok(())
     }
 
     /// Write it down as `certificate.json`, `.md` and `.html`.

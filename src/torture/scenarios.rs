@@ -50,6 +50,8 @@ scenarios! {
     lost: "a worker falls silent, and its lease ends",
     stream: "a client follows a run to its end",
     deploy: "an agent is deployed in two versions",
+    fork: "a run is forked while a call of it waits, and both go on",
+    message: "a message comes for a call that waits for one",
     read: "pages and lists are read",
     migrate: "a server starts on an empty database",
 }
@@ -289,6 +291,50 @@ async fn deploy(play: &mut Play<'_>) -> Result<(), Error> {
             .push(format!("two contents were deployed; versions, contents and current one: {found:?}"));
     }
     Ok(())
+}
+
+async fn fork(play: &mut Play<'_>) -> Result<(), Error> {
+    let run = waiting(play).await?;
+    let at = play.run(run).await?.kinds.len();
+    let body = json!({ "at": at, "idempotencyKey": format!("{}-fork", play.unique) });
+    play.open().await;
+    let told = play.done("POST", &format!("/api/v1/executions/{run}/fork"), Some(&body)).await?;
+    let copy = told.body["executionId"].as_str().and_then(|id| id.parse().ok());
+    let copy = copy.ok_or_else(|| Error::Scenario(format!("a fork was answered {}", told.body)))?;
+    play.record.runs.push((copy, "completed"));
+    play.until_ready(copy, STEP).await?;
+    play.shut().await;
+    play.finish(run).await?;
+    play.finish(copy).await?;
+    let many = judge::forks(&play.lane.db, run).await?;
+    if many != 1 {
+        play.record.wrong.push(format!("one fork was wanted with one key, and {many} runs go on"));
+    }
+    Ok(())
+}
+
+async fn message(play: &mut Play<'_>) -> Result<(), Error> {
+    let mut agent = play.agent("reader", &[&["letters"], &[STEP]])?;
+    let letters = json!({
+        "name": "letters", "description": "Wait for a message.", "inputSchema": { "type": "object" },
+        "toolType": "pull_workflow_messages", "config": { "batchSize": 100 },
+    });
+    agent["tools"].as_array_mut().into_iter().for_each(|tools| tools.push(letters.clone()));
+    let run = play.start(&agent, "completed").await?;
+    play.until(run, "waits for a message", |r| r.waits.iter().any(|why| why.contains("message"))).await?;
+    play.open().await;
+    let path = format!("/api/workflow/{run}/messages");
+    let told = play.done("POST", &path, Some(&json!({ "go": "on" }))).await?;
+    play.until_ready(run, STEP).await?;
+    play.shut().await;
+    let came = play.run(run).await?.many("message_received");
+    // A client that got no answer sends it again, as it can't know.
+    if came == 0 || came > 1 + told.unsure as usize {
+        let text =
+            format!("one message was acknowledged after {} unsure tries, and {came} came", told.unsure);
+        play.record.wrong.push(text);
+    }
+    play.finish(run).await
 }
 
 async fn read(play: &mut Play<'_>) -> Result<(), Error> {

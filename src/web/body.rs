@@ -27,7 +27,12 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
             let bytes = body.await?;
             let bad = |problem: String| Problem::at(&request, 400, problem);
             let text = json::storable(&bytes).map_err(|e| bad(e.to_string()))?;
-            serde_json::from_str(&text).map(Self).map_err(|e| bad(format!("the body does not fit: {e}")))
+            let parsed = serde_json::from_str(&text)
+                // Where a body may be left out, nothing is as good as `null`.
+                .or_else(
+                    |e| if bytes.is_empty() { serde_json::from_str("null").map_err(|_| e) } else { Err(e) },
+                );
+            parsed.map(Self).map_err(|e| bad(format!("the body does not fit: {e}")))
         })
     }
 }

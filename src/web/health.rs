@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, ServiceConfig};
 use serde_json::{Value, json};
+use tokio_postgres::SimpleQueryMessage;
 
 use super::State;
 use super::body::{plain, reply};
@@ -32,10 +33,16 @@ async fn problems(state: &State) -> Vec<&'static str> {
     }
     let answers = async {
         let db = state.runtime.pool().get().await.ok()?;
-        db.simple_query("select 1").await.ok()
+        let said = db.simple_query("show transaction_read_only").await.ok()?;
+        said.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0) == Some("on")),
+            _ => None,
+        })
     };
-    if !matches!(tokio::time::timeout(PATIENCE, answers).await, Ok(Some(_))) {
-        problems.push("Postgres does not answer");
+    match tokio::time::timeout(PATIENCE, answers).await {
+        Ok(Some(false)) => {}
+        Ok(Some(true)) => problems.push("Postgres is read-only"),
+        _ => problems.push("Postgres does not answer"),
     }
     problems
 }
@@ -63,7 +70,7 @@ async fn ready(state: Data<State>) -> HttpResponse {
 
 async fn actuator(state: Data<State>) -> HttpResponse {
     let problems = problems(&state).await;
-    let db = !problems.contains(&"Postgres does not answer");
+    let db = !problems.iter().any(|problem| problem.starts_with("Postgres"));
     HttpResponse::build(code(&problems)).json(json!({
         "status": up(problems.is_empty()),
         "components": {

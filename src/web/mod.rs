@@ -17,6 +17,7 @@ mod deciding;
 mod health;
 mod metrics;
 mod outer;
+mod price;
 mod problem;
 mod ui;
 pub mod wire;

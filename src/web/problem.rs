@@ -84,6 +84,7 @@ impl From<runtime::Error> for Problem {
     fn from(error: runtime::Error) -> Self {
         match error {
             runtime::Error::Illegal(illegal) => Self::new(409, illegal.to_string()),
+            runtime::Error::Conflict(text) => Self::new(409, text),
             runtime::Error::Busy | runtime::Error::ShuttingDown => Self::new(503, error.to_string()),
             runtime::Error::Store(error) => error.into(),
         }

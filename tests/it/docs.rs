@@ -213,8 +213,11 @@ fn flags() -> Vec<clap::Arg> {
             command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"));
         found.extend(named.filter(|arg| arg.get_long().is_some()).cloned());
         let settled = |name: &str| {
-            let clients = matches!(name, "agent" | "approvals" | "why" | "queue" | "completions" | "help");
-            let instruments = name.starts_with("torture") || name == "demo-worker";
+            let clients = matches!(
+                name,
+                "agent" | "approvals" | "why" | "queue" | "cost" | "prices" | "completions" | "help"
+            );
+            let instruments = name == "bench" || name.starts_with("torture") || name == "demo-worker";
             !clients && !instruments
         };
         command.get_subcommands().filter(|sub| settled(sub.get_name())).for_each(|sub| gather(sub, found));

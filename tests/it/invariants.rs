@@ -33,6 +33,8 @@ async fn each_invariant_notices_when_it_is_broken() {
     let task = server.take("look").await;
     server.complete(&task, &json!({})).await;
     server.take("look").await;
+    server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": 3 })).await.ok();
+    server.take("look").await;
     let gated =
         json!([{ "name": "drop", "description": "drop", "toolType": "worker", "approvalRequired": true }]);
     let asks = server.start_run(&agent("asks", &script(&[calls(["drop", "drop"])]), gated), "Drop.").await;
@@ -112,6 +114,14 @@ async fn each_invariant_notices_when_it_is_broken() {
         (
             "a decision has a vote of whoever made it, unless it was the clock or the end of the run",
             "alter table tenure.approval_votes disable trigger all; delete from tenure.approval_votes",
+        ),
+        (
+            "what a run copied is what the other one has, without gaps, and the next event says where it came from",
+            "update tenure.events set data = '{}' where seq = 2 and execution_id in (select forked_from from tenure.executions)",
+        ),
+        (
+            "nothing that was copied is done again, and its result is the one of the original",
+            "update tenure.tasks set copy_of = gen_random_uuid()",
         ),
     ];
     let said: BTreeSet<_> = invariants::invariants().into_iter().map(|i| i.says.to_lowercase()).collect();

@@ -1,19 +1,20 @@
 //! The torture itself: points of every action hold, and what is broken is noticed.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use tenure::torture::{Judge, sink::Sink};
 
 use crate::harness::{Server, TestDb, agent, calls, says, script, tenure, tools};
 
-/// Plays what these flags name; the certificate.
-fn torture(flags: &[&str]) -> Value {
-    let report = tempfile::tempdir().unwrap();
+/// Plays what these flags name; the certificate, which lies in `report`, too.
+fn torture(report: &Path, flags: &[&str]) -> Value {
     let mut command = tenure(&[&["torture", "--json"], flags].concat());
-    let done = command.arg("--report").arg(report.path()).output().unwrap();
+    let done = command.arg("--report").arg(report).output().unwrap();
     let certificate: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|e| panic!("{e}: {done:?}"));
     assert!(done.status.success(), "{:#}", certificate["violations"]);
     for file in ["certificate.json", "certificate.md", "certificate.html"] {
-        let text = std::fs::read_to_string(report.path().join(file)).unwrap();
+        let text = std::fs::read_to_string(report.join(file)).unwrap();
         assert!(text.contains(flags[1]), "{file} does not name the scenario:\n{text}");
     }
     certificate
@@ -22,7 +23,8 @@ fn torture(flags: &[&str]) -> Value {
 /// Also: a signal is heard once, however its commit ends; nothing is written by a transaction that was not opened.
 #[test]
 fn a_signal_survives_every_action_at_every_statement() {
-    let certificate = torture(&["--scenario", "signal"]);
+    let report = tempfile::tempdir().unwrap();
+    let certificate = torture(report.path(), &["--scenario", "signal"]);
     let rows = certificate["sections"][0]["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 11, "every action was played: {rows:#?}");
     for row in rows {
@@ -30,10 +32,16 @@ fn a_signal_survives_every_action_at_every_statement() {
     }
 }
 
-/// A commit that hands a model call over goes through, and nobody hears of it.
+/// A commit that hands a model call over goes through, and nobody hears of it. Also: a certificate grows by parts.
 #[test]
 fn a_model_call_that_nobody_was_told_of_is_made_all_the_same() {
-    torture(&["--scenario", "stream", "--action", "drop_after"]);
+    let report = tempfile::tempdir().unwrap();
+    torture(report.path(), &["--scenario", "signal", "--point", "1", "--action", "drop_after"]);
+    for _again in 0..2 {
+        let both = torture(report.path(), &["--scenario", "stream", "--action", "drop_after", "--add"]);
+        let names: Vec<_> = both["sections"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+        assert_eq!(names, ["signal", "stream"], "one part is added to the other, once");
+    }
 }
 
 #[tokio::test]

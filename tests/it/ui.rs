@@ -99,7 +99,10 @@ async fn a_run_is_on_the_list_and_has_a_page() {
     ] {
         page.shows(text);
     }
-    assert!(!page.html.contains("action=\"/execution/"), "what has ended takes no action");
+    for action in ["pause", "resume", "stop", "cancel", "message", "retry"] {
+        let form = format!("action=\"/execution/{id}/{action}\"");
+        assert!(!page.html.contains(&form), "what has ended takes no action {action}");
+    }
 
     let step = read(&server, &format!("/execution/{id}?step=tool-1-0")).await;
     step.shows("aria-label=\"Selected step\"");

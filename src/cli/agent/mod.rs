@@ -1,4 +1,5 @@
 //! `tenure agent …`: agents and their runs, with the commands and flags that users of Agentspan know.
+mod again;
 mod catalog;
 mod file;
 mod history;
@@ -48,6 +49,20 @@ pub enum Agent {
     Stop(steer::Target),
     /// Tell a run something that its model reads in each further turn
     Signal(steer::Signal),
+    /// Send a message into a run, for a tool that waits for one
+    Send(steer::Send),
+    /// Go on where a run failed, as a new run
+    Retry(again::Retry),
+    /// Begin again with the input of a run, as a new run
+    Restart(again::Restart),
+    /// Begin again at a step of a run, perhaps with other arguments, as a new run
+    Rerun(again::Rerun),
+    /// Go on from any event of a run, as a new run
+    Fork(again::Fork),
+    /// Go on with the conversation of a run that has answered, as the next run of its session
+    Continue(again::Continue),
+    /// Compare two runs step by step, and say where they part
+    Diff(again::Diff),
 }
 
 impl Agent {
@@ -68,6 +83,13 @@ impl Agent {
             Self::Resume(target) => steer::resume(&target, api, out).await,
             Self::Stop(target) => steer::stop(&target, api, out).await,
             Self::Signal(signal) => steer::signal(&signal, api, out).await,
+            Self::Send(send) => steer::send(&send, api, out).await,
+            Self::Retry(retry) => again::retry(&retry, api, out).await,
+            Self::Restart(restart) => again::restart(&restart, api, out).await,
+            Self::Rerun(rerun) => again::rerun(&rerun, api, out).await,
+            Self::Fork(fork) => again::fork(&fork, api, out).await,
+            Self::Continue(next) => again::go_on(&next, api, out).await,
+            Self::Diff(diff) => again::diff(&diff, api, out).await,
         }
     }
 }

@@ -51,6 +51,17 @@ pub struct Cancel {
     reason: Option<String>,
 }
 
+/// Flags of `agent send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// The execution
+    #[arg(value_name = "ID")]
+    id: String,
+    /// A JSON object, sent as it is, or words, sent as {"message": …}
+    #[arg(value_name = "MESSAGE")]
+    message: String,
+}
+
 /// Flags of `agent signal`.
 #[derive(Debug, Args)]
 pub struct Signal {
@@ -104,6 +115,18 @@ pub(super) async fn resume(target: &Target, api: &Api, out: Terminal) -> Result<
 pub(super) async fn stop(target: &Target, api: &Api, out: Terminal) -> Result<Exit, Failure> {
     let request = api.request(Method::POST, &["api", "agent", &target.id, "stop"]);
     order(request, &target.id, "stopping after this turn", api, out).await
+}
+
+pub(super) async fn send(send: &Send, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    let request = api.request(Method::POST, &["api", "workflow", &send.id, "messages"]);
+    order(request.json(&payload(&send.message)), &send.id, "sent", api, out).await
+}
+
+fn payload(typed: &str) -> Value {
+    match serde_json::from_str(typed) {
+        Ok(object @ Value::Object(_)) => object,
+        _ => json!({ "message": typed }),
+    }
 }
 
 pub(super) async fn signal(signal: &Signal, api: &Api, out: Terminal) -> Result<Exit, Failure> {

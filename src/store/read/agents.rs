@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::{Error, GenericClient};
+use super::costs::{self, Cost};
 use super::executions::{pattern, status_of};
 use super::list::escaped;
 use crate::engine::Status;
@@ -191,6 +192,8 @@ pub struct Run {
     pub turn: i32,
     /// Tokens read and written so far.
     pub tokens: i64,
+    /// What they cost.
+    pub cost: Cost,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it ended.
@@ -204,6 +207,8 @@ pub struct Run {
 pub struct Activity {
     /// How its newest runs went.
     pub figures: Figures,
+    /// What its newest runs cost; `None` when adding it up took too long.
+    pub cost: Option<Cost>,
     /// Tokens of the run in the middle.
     pub median_tokens: Option<i64>,
     /// Turns of the run in the middle.
@@ -252,7 +257,7 @@ pub async fn summaries(
     Ok(found.iter().map(summary).collect())
 }
 
-/// How an agent does. Takes at most two seconds for each of three statements.
+/// How an agent does. Takes at most two seconds for each of four statements.
 ///
 /// # Errors
 ///
@@ -267,12 +272,19 @@ pub async fn activity(db: &mut impl GenericClient, name: &str, extent: Extent) -
     let all = db.query_one(&figures, &[&name, &extent.figures]).await?;
     let runs = db.query(&runs, &[&name, &extent.runs]).await?;
     let versions = db.query(&versions, &[&name, &extent.versions, &i64::from(extent.figures)]).await?;
+    let mut runs: Vec<_> = runs.iter().map(Run::from).collect();
+    let ids: Vec<_> = runs.iter().map(|r| r.id).collect();
+    let mut costs = costs::of_runs(&db, &ids).await?;
+    for run in &mut runs {
+        run.cost = costs.remove(&run.id).unwrap_or_default();
+    }
     db.commit().await?;
     Ok(Activity {
         figures: (&all).into(),
+        cost: None,
         median_tokens: all.get("median_tokens"),
         median_turns: all.get("median_turns"),
-        runs: runs.iter().map(Run::from).collect(),
+        runs,
         versions: versions.iter().map(Version::from).collect(),
     })
 }
@@ -288,6 +300,7 @@ impl From<&Row> for Run {
             result: row.get("result"),
             turn: row.get("turn"),
             tokens: row.get("tokens"),
+            cost: Cost::default(),
             started_at: row.get("created_at"),
             ended_at: row.get("ended_at"),
             waits: row.get::<_, Option<_>>("code").map(|code| (code, row.get("text"))),
@@ -306,6 +319,18 @@ impl From<&Row> for Version {
             completed: row.get("completed"),
         }
     }
+}
+
+/// What an agent's newest runs cost. Takes at most two seconds.
+///
+/// # Errors
+///
+/// [`Error::Postgres`] with the code `query_canceled` when two seconds were not enough, [`Error::Unavailable`]
+pub async fn cost(db: &mut impl GenericClient, name: &str, newest: i32) -> Result<Cost, Error> {
+    let db = brief(db).await?;
+    let cost = costs::of_agent(&db, name, newest.into()).await?;
+    db.commit().await?;
+    Ok(cost)
 }
 
 /// One version of an agent, deleted or not; the current one unless said. `None` when there never was one.

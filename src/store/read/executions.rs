@@ -79,7 +79,7 @@ impl From<Row> for Execution {
     }
 }
 
-pub(super) fn status_of(name: &str) -> Status {
+pub(in crate::store) fn status_of(name: &str) -> Status {
     let name: StrDeserializer<'_, Unreadable> = name.into_deserializer();
     Status::deserialize(name).expect("the table holds known statuses only, by its check")
 }

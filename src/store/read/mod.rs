@@ -3,6 +3,8 @@
 pub mod agents;
 pub mod approvals;
 pub mod attempts;
+pub mod costs;
+pub mod diff;
 pub mod events;
 pub mod executions;
 pub mod health;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::{Error, GenericClient};
+use super::costs::{self, Cost, Money};
 use super::executions::status_of;
 use crate::engine::Status;
 use crate::id::{AttemptId, ExecutionId};
@@ -33,6 +34,8 @@ pub struct Line {
     pub turn: i32,
     /// Tokens read and written so far.
     pub tokens: i64,
+    /// What they cost.
+    pub cost: Cost,
     /// The session that it belongs to.
     pub session: Option<String>,
     /// When it was accepted.
@@ -95,6 +98,9 @@ pub struct Step {
     pub prompt_tokens: Option<i64>,
     /// Tokens written, for a model call.
     pub completion_tokens: Option<i64>,
+    /// What it cost, where that was looked up and it did: an answer copied from another run cost nothing again. `Some(None)`
+    /// is a cost that is not known.
+    pub cost: Option<Option<Money>>,
 }
 
 impl From<&Row> for Step {
@@ -118,6 +124,7 @@ impl From<&Row> for Step {
             error: row.get("error"),
             prompt_tokens: row.get("prompt_tokens"),
             completion_tokens: row.get("completion_tokens"),
+            cost: None,
         }
     }
 }
@@ -130,6 +137,7 @@ impl From<&Row> for Step {
 pub async fn lines(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<Line>, Error> {
     let list = db.prepare_cached(LIST).await?;
     let found = db.query(&list, &[&ids]).await?;
+    let mut costs = costs::of_runs(db, ids).await?;
     let waits = |row: &Row| {
         Some(Wait {
             code: row.get::<_, Option<_>>("code")?,
@@ -138,7 +146,7 @@ pub async fn lines(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<L
             reasons: row.get("reasons"),
         })
     };
-    let line = |row: &Row| Line {
+    let mut line = |row: &Row| Line {
         id: row.get("id"),
         agent: row.get("agent"),
         version: row.get("version"),
@@ -148,12 +156,13 @@ pub async fn lines(db: &impl GenericClient, ids: &[ExecutionId]) -> Result<Vec<L
         result: row.get("result"),
         turn: row.get("turn"),
         tokens: row.get("tokens"),
+        cost: costs.remove(&row.get("id")).unwrap_or_default(),
         session: row.get("session_id"),
         started_at: row.get("created_at"),
         ended_at: row.get("ended_at"),
         waits: waits(row),
     };
-    Ok(found.iter().map(line).collect())
+    Ok(found.iter().map(&mut line).collect())
 }
 
 /// A number of rows as Postgres takes it.

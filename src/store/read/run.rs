@@ -176,6 +176,19 @@ pub struct Head {
     pub priority: i16,
     /// Where its tools' queues are its own.
     pub domain: Option<String>,
+    /// The run that it goes on from.
+    pub origin: Option<Origin>,
+}
+
+/// The run that another one goes on from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Its id.
+    pub id: ExecutionId,
+    /// After which of its events; 0 is before the first.
+    pub at: i32,
+    /// `fork`, `retry`, `restart` or `rerun`.
+    pub way: String,
 }
 
 /// How an execution stood after an event.
@@ -405,6 +418,11 @@ pub async fn head(db: &impl GenericClient, id: ExecutionId) -> Result<Head, Erro
         deadline: row.get("deadline"),
         priority: row.get("priority"),
         domain: row.get("domain"),
+        origin: row.get::<_, Option<ExecutionId>>("forked_from").map(|id| Origin {
+            id,
+            at: row.get("forked_at"),
+            way: row.get("forked_as"),
+        }),
     })
 }
 

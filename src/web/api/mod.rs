@@ -1,7 +1,10 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
 mod approvals;
+mod forks;
+mod prices;
 mod queues;
+mod work;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, ServiceConfig};
@@ -21,6 +24,18 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/v1/approvals").get(approvals::list))
         .service(web::resource("/api/v1/approvals/{id}").get(approvals::get))
         .service(web::resource("/api/v1/approvals/{id}/decide").post(approvals::decide))
+        .service(web::resource("/api/executions/{id}/cost").get(prices::of_run))
+        .service(web::resource("/api/costs").get(prices::spent))
+        .service(web::resource("/api/prices").get(prices::list).post(prices::set))
+        .service(web::resource("/api/prices/{id}").delete(prices::remove))
+        .service(web::resource("/api/v1/starts").post(work::starts))
+        .service(web::resource("/api/v1/work").post(work::work))
+        .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))
+        .service(web::resource("/api/v1/executions/{id}/continue").post(forks::go_on))
+        .service(web::resource("/api/v1/executions/{id}/fork").post(forks::fork))
+        .service(web::resource("/api/v1/executions/{id}/retry").post(forks::retry))
+        .service(web::resource("/api/v1/executions/{id}/restart").post(forks::restart))
+        .service(web::resource("/api/v1/executions/{id}/rerun").post(forks::rerun))
         .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))

@@ -7,12 +7,15 @@ mod actions;
 mod agents;
 mod approvals;
 mod assets;
+mod costs;
+mod diff;
 mod execution;
 mod executions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod kit;
 mod markdown;
+mod money;
 mod payload;
 mod queues;
 mod shown;
@@ -62,8 +65,15 @@ pub fn routes(app: &mut ServiceConfig) {
                 .app_data(approvals::limits())
                 .route(web::post().to(approvals::decide)),
         )
+        .service(pages("/diff").route(read().to(diff::show)))
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
+        .service(web::resource("/execution/{id}/continue").route(web::post().to(execution::again::go_on)))
+        .service(web::resource("/execution/{id}/message").route(web::post().to(execution::message::send)))
+        .service(
+            web::resource("/execution/{id}/{way:fork|retry|restart|rerun}")
+                .route(web::post().to(execution::again::begin)),
+        )
         .service(
             pages("/execution/{id}/{tab}")
                 .route(read().to(execution::tab))
@@ -77,6 +87,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/executions/act").route(web::post().to(executions::bulk::act)))
         .service(web::resource("/views").route(web::post().to(executions::views::save)))
         .service(web::resource("/views/{id}/delete").route(web::post().to(executions::views::delete)))
+        .service(pages("/costs").route(read().to(costs::show)))
+        .service(web::resource("/costs/prices").route(web::post().to(costs::form::set)))
+        .service(web::resource("/costs/prices/{id}/delete").route(web::post().to(costs::form::remove)))
         .service(pages("/queues").route(read().to(queues::show)))
         .service(web::resource("/queues/{id}/{action}").route(web::post().to(queues::switch)));
 }
@@ -145,7 +158,10 @@ struct ErrorPage {
 /// they accept.
 fn is_page(path: &str) -> bool {
     let first = path.trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
-    matches!(first, "" | "executions" | "execution" | "approvals" | "agents" | "queues" | "look" | "views")
+    matches!(
+        first,
+        "" | "diff" | "executions" | "execution" | "approvals" | "agents" | "queues" | "look" | "views"
+    )
 }
 
 /// How an error to this request is said.

@@ -7,7 +7,9 @@
 
 use jiff::Timestamp;
 
+use super::money::Spent;
 use super::shown::{self, Zone};
+use crate::store::read::costs::Cost;
 use crate::store::read::pages::Step;
 
 /// A wait in which nothing runs is folded when it is longer than this, in seconds.
@@ -43,8 +45,8 @@ pub struct Turn {
     pub n: i32,
     /// From its first attempt to its last.
     pub took: String,
-    /// Tokens read and written in it; empty for none.
-    pub tokens: String,
+    /// What it cost as far as that is known, else the tokens read and written in it; empty for none.
+    pub spent: Spent,
     /// Its steps.
     pub lanes: Vec<Lane>,
     /// All of its tries and waits on one line, for when its steps are not shown.
@@ -145,7 +147,7 @@ impl Turn {
         Self {
             n: steps[0].turn,
             took: shown::duration(shown::secs(begin, end)),
-            tokens: tokens(steps),
+            spent: spent_in(steps),
             lanes: steps.chunk_by(same_step).map(|tries| Lane::draw(tries, scale)).collect(),
             bars: one_line(steps, scale).into_iter().rev().take(MOST).rev().collect(),
         }
@@ -157,6 +159,22 @@ fn tokens(steps: &[Step]) -> String {
         0 => String::new(),
         n => shown::count(n),
     }
+}
+
+/// Of a turn: the sum of what its calls cost, and how many have no price.
+fn spent_in(steps: &[Step]) -> Spent {
+    let mut cost = Cost::default();
+    for call in steps.iter().filter_map(|s| s.cost.as_ref()) {
+        match call {
+            Some(money) => {
+                cost.priced += 1;
+                cost.sums.push(money.clone());
+            }
+            None => cost.unknown += 1,
+        }
+    }
+    let all = steps.iter().map(spent).sum();
+    if all == 0 { Spent::default() } else { Spent::of(&cost, all) }
 }
 
 fn spent(step: &Step) -> i64 {
@@ -443,6 +461,7 @@ mod tests {
             error: None,
             prompt_tokens: None,
             completion_tokens: None,
+            cost: None,
         }
     }
 

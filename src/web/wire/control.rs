@@ -11,6 +11,12 @@ use crate::runtime;
 use crate::web::body::{Body, done};
 use crate::web::{Problem, State};
 
+/// Who is asking, for the timeline.
+#[must_use]
+pub fn who(request: &HttpRequest) -> String {
+    request.peer_addr().map_or_else(|| "a client".to_owned(), |peer| format!("a client at {}", peer.ip()))
+}
+
 /// Let `event` happen to an execution. What is so already is no conflict: a run that has ended needs no stop.
 async fn control(
     state: &State,
@@ -28,11 +34,6 @@ async fn control(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// Who is asking, for the timeline.
-pub fn who(request: &HttpRequest) -> String {
-    request.peer_addr().map_or_else(|| "a client".to_owned(), |peer| format!("a client at {}", peer.ip()))
 }
 
 /// `POST /api/agent/{id}/stop`: end after the turn that is going on.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::task::{self, Task};
 use super::{Word, human, words};
@@ -15,6 +16,7 @@ use crate::store::read::approvals;
 use crate::store::read::attempts::{self, Attempt};
 use crate::store::read::executions::{self, Execution};
 use crate::store::read::messages;
+use crate::store::{GenericClient, inbox};
 use crate::web::body::{done, reply};
 use crate::web::{Problem, State};
 
@@ -33,7 +35,7 @@ struct Standing {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_waiting: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pending_tool: Option<serde_json::Value>,
+    pending_tool: Option<Value>,
 }
 
 /// `GET /api/agent/{id}/status`: what clients ask each second.
@@ -42,15 +44,7 @@ pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse
     let db = state.runtime.pool().get().await?;
     let at = executions::status(&db, id).await?;
     let is_over = at.status.is_terminal();
-    let asked = if is_over { vec![] } else { approvals::of_execution(&db, id, true).await? };
-    let pending_tool = match human::tasks(&asked).first() {
-        Some(first) => {
-            let execution = executions::get(&db, id).await?;
-            let agent = state.runtime.agent(&execution.agent, execution.version).await?;
-            Some(first.pending_tool(&agent))
-        }
-        None => None,
-    };
+    let pending_tool = if is_over { None } else { pending(&state, &db, id).await? };
     Ok(reply(&Standing {
         execution_id: id,
         status: words::status(at.status),
@@ -61,6 +55,18 @@ pub async fn status(state: Data<State>, id: Path<String>) -> Result<HttpResponse
         is_waiting: pending_tool.is_some(),
         pending_tool,
     }))
+}
+
+/// What a client is told that a run waits for: a person, or else a message.
+async fn pending(state: &State, db: &impl GenericClient, id: ExecutionId) -> Result<Option<Value>, Problem> {
+    let asked = approvals::of_execution(db, id, true).await?;
+    if let Some(first) = human::tasks(&asked).first() {
+        let execution = executions::get(db, id).await?;
+        let agent = state.runtime.agent(&execution.agent, execution.version).await?;
+        return Ok(Some(first.pending_tool(&agent)));
+    }
+    let waits = inbox::waiting(db, id).await?;
+    Ok(waits.map(|w| json!({ "taskRefName": format!("{}__{}", w.name, w.turn), "parameters": w.input })))
 }
 
 /// An execution with all its tasks.

@@ -6,6 +6,7 @@
 mod agents;
 mod control;
 mod executions;
+mod forks;
 mod human;
 mod messages;
 mod model;
@@ -25,6 +26,7 @@ mod workflows;
 pub use reports::read as read_report;
 
 use actix_web::web::{self, ServiceConfig};
+pub use control::who;
 use serde::Deserialize;
 
 use super::auth;
@@ -62,6 +64,9 @@ fn agent_api(app: &mut ServiceConfig) {
         .service(at("executions/{id}").get(executions::detail))
         .service(at("executions/{id}/full").get(workflows::full))
         .service(at("executions/{id}/tasks").get(executions::tasks))
+        .service(at("executions/{id}/retry").post(forks::retry))
+        .service(at("executions/{id}/restart").post(forks::restart))
+        .service(at("executions/{id}/rerun").post(forks::rerun))
         .service(at("execution/{id}").get(executions::usage))
         .service(at("stream/{id}").get(stream::stream))
         .service(at("events/{id}").post(executions::framework_event))
@@ -96,5 +101,8 @@ fn worker_api(app: &mut ServiceConfig) {
         .service(at("workflow/{id}").get(workflows::get).delete(control::terminate))
         .service(at("workflow/{id}/pause").put(control::pause))
         .service(at("workflow/{id}/resume").put(control::resume))
+        .service(at("workflow/{id}/retry").post(forks::retry))
+        .service(at("workflow/{id}/restart").post(forks::restart))
+        .service(at("workflow/{id}/rerun").post(forks::rerun))
         .service(at("workflow/{id}/messages").post(messages::push));
 }

@@ -24,7 +24,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::task::{Fields, fields, raw};
 use super::words;
-use crate::agent::Agent;
+use crate::agent::{Agent, ToolKind};
 use crate::id::ExecutionId;
 use crate::json;
 use crate::store;
@@ -234,6 +234,11 @@ fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
                 [("content", reference.clone()), ("message", reference)],
             )]
         }
+        "tool_called" if waits_for_messages(event, agent) => {
+            let turn = event.turn.unwrap_or(1);
+            let name = event.call_id.as_deref().or(event.name.as_deref()).unwrap_or_default();
+            one("waiting", [("pendingTool", raw(&json!({ "taskRefName": format!("{name}__{turn}") })))])
+        }
         "tool_returned" | "tool_failed" => {
             let name = event.name.clone().unwrap_or_default();
             let args = event.input.as_ref().map_or_else(|| raw(&json!({})), raw);
@@ -296,6 +301,12 @@ fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
         }
         _ => vec![],
     }
+}
+
+/// Whether a call waits for nobody but messages.
+fn waits_for_messages(event: &Event, agent: &Agent) -> bool {
+    let tool = event.name.as_deref().and_then(|name| agent.tool(name));
+    tool.is_some_and(|tool| matches!(tool.kind, ToolKind::Inbox { .. }))
 }
 
 /// A call right before its result: clients pair them by their order, also when tools ran side by side.

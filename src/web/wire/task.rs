@@ -160,12 +160,22 @@ pub fn shown(attempt: &Attempt, agent: &Agent, number: usize) -> Task {
     let a = attempt;
     let reference = words::reference(agent, a.task, a.call_id.as_deref(), &a.name);
     let is_model = matches!(a.task, engine::Task::Model { .. });
-    let kind = if is_model { "LLM_CHAT_COMPLETE" } else { &a.name };
+    let kind = agent.tool(&a.name).filter(|_| !is_model).map(|tool| tool.kind);
+    let waits_for_messages = matches!(kind, Some(ToolKind::Inbox { .. }));
+    let kind = match (is_model, waits_for_messages) {
+        (true, _) => "LLM_CHAT_COMPLETE",
+        (_, true) => "PULL_WORKFLOW_MESSAGES",
+        _ => &a.name,
+    };
+    let status = match words::task_status(a.standing, a.task) {
+        "SCHEDULED" if waits_for_messages => "IN_PROGRESS",
+        status => status,
+    };
     let updated = a.ended_at.or(a.leased_at).or(a.started_at).unwrap_or(a.created_at);
     let waits = a.run_at.map_or(0, |at| at.duration_since(a.created_at).as_secs().max(0));
     Task {
         task_type: kind.to_owned(),
-        status: words::task_status(a.standing, a.task),
+        status,
         input_data: if is_model { super::model::input(agent) } else { shown_input(a) },
         retry_count: a.number - 1,
         seq: number,
@@ -188,7 +198,7 @@ pub fn shown(attempt: &Attempt, agent: &Agent, number: usize) -> Task {
         reason_for_incompletion: a.error.clone(),
         callback_after_seconds: if a.number == 1 { waits } else { 0 },
         worker_id: a.worker.clone(),
-        output_data: shown_output(a, is_model),
+        output_data: if waits_for_messages { shown_messages(a) } else { shown_output(a, is_model) },
         domain: some(&a.domain),
         rate_limit_per_frequency: 0,
         rate_limit_frequency_in_seconds: 0,
@@ -326,6 +336,20 @@ fn shown_output(attempt: &Attempt, is_model: bool) -> Json {
         }
         (None, _) => empty(),
     }
+}
+
+/// What a call that waited for messages returned, with the protocol's word for their run.
+fn shown_messages(attempt: &Attempt) -> Json {
+    let mut output = attempt.output.as_ref().map(fields).unwrap_or_default();
+    let messages: Option<Vec<Fields>> =
+        output.get("messages").and_then(|messages| serde_json::from_str(messages.get()).ok());
+    if let Some(mut messages) = messages {
+        for message in &mut messages {
+            message.insert("workflowId".to_owned(), raw(&attempt.execution));
+        }
+        output.insert("messages".to_owned(), raw(&messages));
+    }
+    Json::of(&output)
 }
 
 fn workflow_task(name: &str, reference: &str, kind: &'static str) -> WorkflowTask {

@@ -61,6 +61,7 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
+        page("costs", "/costs?by=agent", "Set a price"),
         page("agents", "/agents", "librarian"),
         page("agent", "/agents/librarian", "Start a run"),
         page("look", "/look", "Asia/Kathmandu"),
@@ -70,10 +71,11 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 3] {
+fn empty_pages() -> [Page; 4] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
         page("approvals-empty", "/approvals", "Nobody waits for a decision"),
+        page("costs-empty", "/costs", "No prices yet"),
         page("queues-empty", "/queues", "Postgres"),
     ]
 }

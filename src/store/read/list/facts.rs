@@ -1,9 +1,11 @@
 //! The numbers above the list: what runs, what failed, what the last 24 hours were like.
 
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::super::super::{Error, GenericClient};
+use super::super::costs::{self, Cost};
 use super::super::executions::status_of;
 use crate::engine::Status;
 
@@ -54,21 +56,42 @@ pub struct Facts {
     pub prompt_tokens: i64,
     /// Tokens that they wrote.
     pub completion_tokens: i64,
+    /// What they cost; nothing while there are no prices, `None` when adding it up took too long.
+    pub cost: Option<Cost>,
     /// Executions by quarter of an hour and status, oldest first, where there are some; all of them.
     pub quarters: Vec<(Timestamp, Status, i64)>,
 }
 
-/// Read them; takes as long as counting the last 24 hours takes.
+/// What the executions whose tokens are counted cost. Takes at most five seconds.
+///
+/// # Errors
+///
+/// [`Error::Postgres`] with the code `query_canceled` when a statement took longer than five seconds,
+/// [`Error::Unavailable`]
+pub async fn cost(db: &mut impl GenericClient) -> Result<Cost, Error> {
+    let db = brief(db).await?;
+    let cost = costs::of_day(&db, TOKENS_OF).await?;
+    db.commit().await?;
+    Ok(cost)
+}
+
+/// A transaction that only reads, whose statements end after five seconds.
+async fn brief<C: GenericClient>(db: &mut C) -> Result<Transaction<'_>, Error> {
+    let db = db.transaction().await?;
+    let settings =
+        format!("set transaction read only; set local statement_timeout = {PATIENCE}; set local jit = off");
+    db.batch_execute(&settings).await?;
+    Ok(db)
+}
+
+/// Read them, but for what they cost; takes as long as counting the last 24 hours takes.
 ///
 /// # Errors
 ///
 /// [`Error::Postgres`] with the code `query_canceled` when a statement took longer than five seconds,
 /// [`Error::Unavailable`]
 pub async fn read(db: &mut impl GenericClient) -> Result<Facts, Error> {
-    let db = db.transaction().await?;
-    let settings =
-        format!("set transaction read only; set local statement_timeout = {PATIENCE}; set local jit = off");
-    db.batch_execute(&settings).await?;
+    let db = brief(db).await?;
     let one = async |sql: &str, parameter: i64| -> Result<Row, Error> {
         let statement = db.prepare_cached(sql).await?;
         Ok(db.query_one(&statement, &[&parameter]).await?)
@@ -97,6 +120,7 @@ pub async fn read(db: &mut impl GenericClient) -> Result<Facts, Error> {
             .iter()
             .map(|row| (row.get("at"), status_of(row.get("status")), row.get("many")))
             .collect(),
+        cost: None,
     };
     db.commit().await?;
     Ok(facts)

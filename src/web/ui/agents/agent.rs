@@ -22,6 +22,7 @@ use crate::store::read::pages::{self, Step};
 use crate::web::ui::kit::base::shell;
 use crate::web::ui::kit::live::{self, Follow};
 use crate::web::ui::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer};
+use crate::web::ui::money::{self, Spent};
 use crate::web::ui::payload::{Payload, size};
 use crate::web::ui::{drawn, page, shown, timeline};
 use crate::web::wire::start::refusal;
@@ -113,7 +114,7 @@ struct Line {
     shape: Vec<timeline::Bar>,
     took: String,
     turns: String,
-    tokens: String,
+    spent: Spent,
     started: Moment,
 }
 
@@ -200,7 +201,8 @@ async fn find(state: &State, name: &str, wanted: &Wanted) -> Result<Found, Probl
     };
     let activity = in_time(agents::activity(&mut db, name, EXTENT).await)?;
     let too_slow = activity.is_none();
-    let activity = activity.unwrap_or_default();
+    let mut activity = activity.unwrap_or_default();
+    activity.cost = in_time(agents::cost(&mut db, name, EXTENT.figures).await)?;
     let ids: Vec<_> = activity.runs.iter().map(|r| r.id).collect();
     let mut shapes: HashMap<_, Vec<_>> = HashMap::new();
     for step in pages::shapes(&db, &ids, SHAPE).await? {
@@ -333,6 +335,7 @@ fn stats(activity: &Activity, viewer: &Viewer) -> Vec<Stat> {
             or_dash(activity.median_tokens.map(shown::count).unwrap_or_default()),
             format!("{} in all", shown::count(f.tokens)),
         ),
+        spent(activity),
         stat(
             "Turns, median",
             or_dash(activity.median_turns.map(|n| n.to_string()).unwrap_or_default()),
@@ -344,6 +347,16 @@ fn stats(activity: &Activity, viewer: &Viewer) -> Vec<Stat> {
             if f.runs < most { shown::many(f.runs, "run") } else { format!("of the newest {most}") },
         ),
     ]
+}
+
+fn spent(activity: &Activity) -> Stat {
+    let stat = |value: &str, more| Stat { name: "Spent", value: value.to_owned(), more };
+    match &activity.cost {
+        None => stat("–", "adding it up took longer than 2 s".to_owned()),
+        Some(cost) if cost.sums.is_empty() && cost.unknown > 0 => stat("no price", money::words(cost)),
+        Some(cost) if cost.sums.is_empty() => stat("–", String::new()),
+        Some(cost) => stat(&money::sum(cost), money::words(cost)),
+    }
 }
 
 fn line(run: &agents::Run, shapes: &HashMap<ExecutionId, Vec<Step>>, viewer: &Viewer) -> Line {
@@ -367,7 +380,7 @@ fn line(run: &agents::Run, shapes: &HashMap<ExecutionId, Vec<Step>>, viewer: &Vi
         shape: timeline::shape(steps, run.started_at, until),
         took: shown::duration(shown::secs(run.started_at, until)),
         turns: shown::many(run.turn.into(), "turn"),
-        tokens: shown::count(run.tokens),
+        spent: Spent::of(&run.cost, run.tokens),
         started: Moment::of(run.started_at, viewer),
     }
 }
@@ -423,11 +436,14 @@ fn report(found: &Found) -> Report {
             "prompt",
             "result",
             "reason",
+            "cost",
+            "currency",
+            "unpriced_calls",
         ],
     );
     for run in &found.activity.runs {
         let took = run.ended_at.map(|at| shown::secs(run.started_at, at));
-        runs.rows.push(vec![
+        let mut row = vec![
             Cell::Text(run.id.to_string()),
             Cell::Int(run.version.into()),
             Cell::text(Some(run.status.name())),
@@ -438,7 +454,9 @@ fn report(found: &Found) -> Report {
             Cell::text(run.prompt.clone()),
             Cell::text(run.result.clone()),
             Cell::text(run.reason.clone()),
-        ]);
+        ];
+        row.extend(money::cells(&run.cost));
+        runs.rows.push(row);
     }
     let mut versions =
         Sheet::new("versions", &["version", "checksum", "created_at", "deleted_at", "runs", "completed"]);
@@ -463,6 +481,8 @@ fn report(found: &Found) -> Report {
     notes.extend(found.no_provider.clone());
     notes
         .extend(found.too_slow.then(|| "the figures took longer than 2 seconds and are left out".to_owned()));
+    let [cost, currency, unknown] =
+        found.activity.cost.as_ref().map_or([Cell::None, Cell::None, Cell::None], money::cells);
     Report {
         facts: vec![
             ("name", Cell::Text(found.name.clone())),
@@ -478,6 +498,9 @@ fn report(found: &Found) -> Report {
             ("median_secs", Cell::secs(f.median_secs)),
             ("p95_secs", Cell::secs(f.p95_secs)),
             ("tokens", Cell::Int(f.tokens)),
+            ("cost", cost),
+            ("currency", currency),
+            ("unpriced_calls", unknown),
             ("median_tokens", Cell::int(found.activity.median_tokens)),
             ("median_turns", Cell::int(found.activity.median_turns.map(Into::into))),
             ("last_run", Cell::time(f.last_run)),

@@ -73,6 +73,7 @@ fn tool(tool: &Tool) -> ToolShown {
         ToolKind::Worker => "worker".to_owned(),
         ToolKind::Cli => "command line".to_owned(),
         ToolKind::Human => "a person answers".to_owned(),
+        ToolKind::Inbox { .. } => "messages".to_owned(),
     }];
     notes.extend(tool.asking.as_ref().filter(|_| tool.is_gated()).map(|asking| {
         let who = asking.group.as_deref().map_or("anybody".to_owned(), |g| shown::excerpt(g, 80));

@@ -9,7 +9,7 @@
 
 pub mod agent;
 mod definition;
-mod diff;
+pub mod diff;
 pub mod start;
 
 use std::fmt::Write as _;

@@ -8,6 +8,7 @@ use super::frame::Frame;
 use super::{Answer, Part, Run, run};
 use crate::id::AttemptId;
 use crate::store::GenericClient;
+use crate::store::read::costs;
 use crate::store::read::pages::Step;
 use crate::store::read::run::Value;
 use crate::web::Problem;
@@ -54,6 +55,9 @@ pub async fn answer(run: &Run<'_>, db: &impl GenericClient) -> Result<Answer, Pr
     let mut steps = run::attempts(db, run.id, run.at(), before, PAGE + 1).await?;
     let has_more = i64::try_from(steps.len()).is_ok_and(|n| n > PAGE);
     steps.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    if !run.wants_page() {
+        price(run, db, &mut steps).await?;
+    }
     let older = steps
         .last()
         .filter(|_| has_more)
@@ -70,6 +74,16 @@ pub async fn answer(run: &Run<'_>, db: &impl GenericClient) -> Result<Answer, Pr
         },
         || Report { next: older.clone(), ..Report::list(sheet(&steps)) },
     )
+}
+
+/// Look up what the model calls among these attempts cost.
+pub async fn price(run: &Run<'_>, db: &impl GenericClient, steps: &mut [Step]) -> Result<(), Problem> {
+    let calls: Vec<_> = steps.iter().filter(|s| s.prompt_tokens.is_some()).map(|s| s.id).collect();
+    let mut costs = costs::of_attempts(db, run.id, &calls).await?;
+    for step in steps {
+        step.cost = costs.remove(&step.id);
+    }
+    Ok(())
 }
 
 /// An attempt's id in an address.
@@ -102,6 +116,10 @@ impl Attempt {
     }
 }
 
+fn money(step: &Step) -> Option<&costs::Money> {
+    step.cost.as_ref()?.as_ref()
+}
+
 /// The attempts for programs.
 pub fn sheet(steps: &[Step]) -> Sheet {
     let columns = [
@@ -121,6 +139,8 @@ pub fn sheet(steps: &[Step]) -> Sheet {
         "error",
         "prompt_tokens",
         "completion_tokens",
+        "cost",
+        "currency",
     ];
     let mut sheet = Sheet::new("attempts", &columns);
     sheet.rows.extend(steps.iter().map(|s| {
@@ -141,6 +161,8 @@ pub fn sheet(steps: &[Step]) -> Sheet {
             Cell::text(s.error.clone()),
             Cell::int(s.prompt_tokens),
             Cell::int(s.completion_tokens),
+            money(s).map_or(Cell::None, |m| Cell::Number(m.amount.clone())),
+            Cell::text(money(s).map(|m| m.currency.clone())),
         ]
     }));
     sheet

@@ -3,11 +3,13 @@
 use super::address::{Tab, Wanted};
 use super::{Part, Run, Statement};
 use crate::engine::Status;
+use crate::id::ExecutionId;
+use crate::store::forks::Fork;
 use crate::store::read::approvals::Approval;
 use crate::store::read::executions::Reason;
 use crate::store::read::run::Value;
 use crate::web::ui::kit::{Base, Cell, Copies};
-use crate::web::ui::shown;
+use crate::web::ui::{money, shown};
 
 /// Arguments of a question that its card shows.
 const ARGUMENTS: usize = 6;
@@ -26,11 +28,41 @@ pub struct Frame {
     pub reasons: Vec<Why>,
     pub asked: Vec<Asked>,
     pub name: String,
+    /// The run that it goes on from, and how.
+    pub origin: Option<Link>,
+    /// Runs that go on from it.
+    pub forks: Vec<Link>,
+    /// What it may be begun again with.
+    pub again: Again,
     pub then: Option<Then>,
     pub tabs: Vec<View>,
     pub link: String,
     pub copies: Copies,
     pub statements: Vec<Statement>,
+}
+
+/// Another run.
+pub struct Link {
+    pub words: String,
+    pub id: String,
+    pub address: String,
+    /// The page that compares the two.
+    pub compared: String,
+    pub mark: Option<shown::Mark>,
+}
+
+/// The forms that begin new runs from this one.
+pub struct Again {
+    /// Made once per page, so that a second click makes no second run.
+    pub key: String,
+    pub can_retry: bool,
+    /// Whether the conversation can go on in another run.
+    pub can_continue: bool,
+    /// As a person may edit it; empty when it is too long for a form.
+    pub prompt: String,
+    /// After which event a fork goes on.
+    pub at: i32,
+    pub can_fork: bool,
 }
 
 pub struct Fact {
@@ -41,6 +73,8 @@ pub struct Fact {
     /// What it is exactly.
     pub title: String,
     pub is_code: bool,
+    /// Where more of it is; empty for nowhere.
+    pub address: String,
 }
 
 /// A question to people that the run waits for.
@@ -110,6 +144,9 @@ impl Run<'_> {
             reasons: self.reasons.iter().map(|r| self.why(r)).collect(),
             asked: self.asked.iter().map(|a| self.asked(a)).collect(),
             name: self.viewer.name.clone(),
+            origin: self.origin(),
+            forks: self.forks.iter().map(|one| fork(self.id, one)).collect(),
+            again: self.again(),
             then: self.then.as_ref().map(|then| Then {
                 event: then.event,
                 events: head.events,
@@ -120,6 +157,35 @@ impl Run<'_> {
             link: format!("{}{}", self.viewer.origin, self.viewer.here),
             copies: self.copies(&statements, is_list),
             statements: self.statements(statements),
+        }
+    }
+
+    fn origin(&self) -> Option<Link> {
+        let origin = self.head.origin.as_ref()?;
+        let how = match origin.way.as_str() {
+            "retry" => format!("Retries, after event {}, ", origin.at),
+            "restart" => "Restarts ".to_owned(),
+            "rerun" => format!("Reruns, after event {}, ", origin.at),
+            _ => format!("Goes on after event {} of ", origin.at),
+        };
+        let at = if origin.at > 0 { format!("?at={}", origin.at) } else { String::new() };
+        let (id, address) = (origin.id.to_string(), format!("/execution/{}{at}", origin.id));
+        let compared = format!("/diff?a={id}&b={}", self.id);
+        Some(Link { words: how, id, address, compared, mark: None })
+    }
+
+    fn again(&self) -> Again {
+        let head = &self.head;
+        let can_retry = matches!(head.status, Status::Failed | Status::Terminated | Status::TimedOut);
+        let prompt = head.prompt.as_deref().filter(|p| p.chars().count() < 1000).unwrap_or_default();
+        let is_end = self.then.as_ref().map_or(head.status, |then| then.status).is_terminal();
+        Again {
+            key: super::again::key(self),
+            can_retry,
+            can_continue: head.status == Status::Completed,
+            prompt: shown::text(prompt),
+            at: self.newest(),
+            can_fork: !is_end,
         }
     }
 
@@ -190,6 +256,7 @@ impl Run<'_> {
             value,
             more: String::new(),
             is_code: false,
+            address: String::new(),
         };
         let work = &self.work;
         let tokens = work.prompt_tokens + work.completion_tokens;
@@ -213,8 +280,18 @@ impl Run<'_> {
                 ..fact("Tokens", shown::count(tokens))
             },
         ];
+        let words = money::words(&self.cost);
+        if !words.is_empty() {
+            let sum = money::sum(&self.cost);
+            let sum = if sum.is_empty() { "no price".to_owned() } else { sum };
+            facts.push(Fact { title: words, ..fact("Cost", sum) });
+        }
         let code = |name, value: &str| Fact { is_code: true, ..fact(name, shown::excerpt(value, 120)) };
-        facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| code("Session", s)));
+        facts.extend(head.session_id.as_deref().filter(|s| !s.is_empty()).map(|s| {
+            let filter = format!("session:\"{}\"", shown::text(s));
+            let query = serde_urlencoded::to_string([("q", filter)]).unwrap_or_default();
+            Fact { address: format!("/executions?{query}"), ..code("Session", s) }
+        }));
         facts.extend(head.start_key.as_deref().map(|k| code("Idempotency key", k)));
         facts
     }
@@ -278,6 +355,7 @@ impl Run<'_> {
         let status = self.then.as_ref().map_or(head.status, |then| then.status);
         let reason = self.then.as_ref().map_or(&head.reason, |then| &then.reason);
         let ended_at = head.ended_at.filter(|_| status.is_terminal());
+        let [cost, currency, unknown] = money::cells(&self.cost);
         vec![
             ("id", Cell::Text(self.id.to_string())),
             ("agent", Cell::Text(head.agent.clone())),
@@ -292,13 +370,38 @@ impl Run<'_> {
             ("working", Cell::Secs(work.working)),
             ("prompt_tokens", Cell::Int(work.prompt_tokens)),
             ("completion_tokens", Cell::Int(work.completion_tokens)),
+            ("cost", cost),
+            ("currency", currency),
+            ("unpriced_calls", unknown),
             ("session_id", Cell::text(head.session_id.clone())),
             ("idempotency_key", Cell::text(head.start_key.clone())),
             ("events", Cell::Int(self.newest().into())),
             ("messages", Cell::Int(self.messages().into())),
             ("attempts", Cell::Int(work.attempts)),
+            ("forked_from", Cell::text(head.origin.as_ref().map(|o| o.id.to_string()))),
+            ("forked_at", head.origin.as_ref().map_or(Cell::None, |o| Cell::Int(o.at.into()))),
+            ("forks", Cell::text(ids(&self.forks))),
         ]
     }
+}
+
+/// Ids with spaces between them.
+fn ids(forks: &[Fork]) -> Option<String> {
+    let ids: Vec<_> = forks.iter().map(|f| f.id.to_string()).collect();
+    (!ids.is_empty()).then(|| ids.join(" "))
+}
+
+/// A run that goes on from the one that is shown.
+fn fork(of: ExecutionId, fork: &Fork) -> Link {
+    let words = match fork.way.as_str() {
+        "retry" => "Retried as ".to_owned(),
+        "restart" => "Restarted as ".to_owned(),
+        "rerun" => format!("Rerun after event {} as ", fork.at),
+        _ => format!("Forked after event {} as ", fork.at),
+    };
+    let (id, address) = (fork.id.to_string(), format!("/execution/{}", fork.id));
+    let compared = format!("/diff?a={of}&b={id}");
+    Link { words, id, address, compared, mark: Some(shown::status(fork.status, None)) }
 }
 
 /// The reason that colours the status.

@@ -12,9 +12,12 @@
 //!   /execution/{id}/logs           what its workers logged                              logs
 //!   /execution/{id}/{state,payloads,agent}   JSON of it                                 documents
 //!   /execution/{id}/payload/…      whole payloads                                       download
+//!   /execution/{id}/message        a message into it                                    message
+//!   /execution/{id}/{fork,retry,restart,rerun}   a new run that goes on from it         again
 //! ```
 
 pub(super) mod address;
+pub mod again;
 mod attempts;
 mod conversation;
 mod documents;
@@ -22,6 +25,7 @@ pub mod download;
 mod events;
 mod frame;
 mod logs;
+pub mod message;
 mod rail;
 mod steps;
 
@@ -36,7 +40,9 @@ use super::kit::live::{self, Follow};
 use super::kit::{Cell, Format, Report, Statement, Viewer};
 use super::{drawn, html, shown};
 use crate::id::ExecutionId;
+use crate::store::forks;
 use crate::store::read::approvals::{self, Approval};
+use crate::store::read::costs::{self, Cost};
 use crate::store::read::executions::{self, Reason};
 use crate::store::read::run::{self, AsOf, Head, Part, Value, Work};
 use crate::web::wire::words;
@@ -63,9 +69,13 @@ struct Run<'a> {
     /// The event that is looked back at.
     then: Option<AsOf>,
     work: Work,
+    /// What it cost so far; of a run that is looked back at nothing is said.
+    cost: Cost,
     reasons: Vec<Reason>,
     /// What it asks people now.
     asked: Vec<Approval>,
+    /// Runs that go on from it.
+    forks: Vec<forks::Fork>,
 }
 
 /// `GET /execution/{id}`
@@ -145,12 +155,17 @@ async fn read(
         None => run::work(&db, id).await?,
         Some(then) => run::work_as_of(&db, id, then).await?,
     };
+    let cost = match then {
+        None => costs::of_runs(&db, &[id]).await?.remove(&id).unwrap_or_default(),
+        Some(_) => Cost::default(),
+    };
     let is_over = head.status.is_terminal() || then.is_some();
     let reasons = if is_over { vec![] } else { executions::why(&db, id).await? };
     let asks = reasons.iter().any(|r| matches!(r.code.as_str(), "approval" | "question"));
     let mut asked = if asks { approvals::of_execution(&db, id, true).await? } else { vec![] };
     asked.truncate(ASKED);
-    let run = Run { viewer, wanted, tab, id, head, then, work, reasons, asked };
+    let forks = forks::of(&db, id).await?;
+    let run = Run { viewer, wanted, tab, id, head, then, work, cost, reasons, asked, forks };
     match tab {
         Tab::Timeline => steps::answer(&run, &db).await,
         Tab::Conversation => conversation::answer(&run, &db).await,

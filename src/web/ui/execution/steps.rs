@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::address::Wanted;
-use super::attempts::{Attempt, sheet};
+use super::attempts::{Attempt, price, sheet};
 use super::conversation::{self, Said, Switch};
 use super::frame::Frame;
 use super::rail::{self, Rail};
@@ -13,12 +13,15 @@ use crate::store::read::pages::Step;
 use crate::store::read::run::{Exchange, Value};
 use crate::web::Problem;
 use crate::web::ui::kit::{Base, Cell, Report, Sheet};
+use crate::web::ui::money::Spent;
 use crate::web::ui::payload::Payload;
 use crate::web::ui::shown;
 use crate::web::ui::timeline::{Bar, Lane, Tick, Timeline, key};
 
 /// Attempts that are drawn.
 const STEPS: i64 = 300;
+/// Longest arguments that are offered to be edited, in bytes.
+const ARGUMENTS: usize = 4000;
 /// Steps that are shown with their names; older turns are one line each.
 const LANES: usize = 40;
 
@@ -54,7 +57,7 @@ struct Drawing {
 struct Turn {
     n: i32,
     took: String,
-    tokens: String,
+    spent: Spent,
     /// Empty when the turn is one line.
     lanes: Vec<Row>,
     bars: Vec<Bar>,
@@ -85,6 +88,17 @@ struct Inspected {
     queue: String,
     queue_address: String,
     facts: Vec<(&'static str, String)>,
+    /// What it may be rerun with.
+    again: Again,
+}
+
+/// The form that reruns a step.
+struct Again {
+    key: String,
+    /// Which call of its turn; empty for a model call.
+    call: String,
+    /// As the model wrote them; empty when they are too long for a form.
+    arguments: String,
 }
 
 /// `GET /execution/{id}`
@@ -92,6 +106,7 @@ pub async fn answer(run: &Run<'_>, db: &impl GenericClient) -> Result<Answer, Pr
     let mut steps = run::attempts(db, run.id, run.at(), run::last_attempt(), STEPS + 1).await?;
     let has_earlier = i64::try_from(steps.len()).is_ok_and(|n| n > STEPS);
     steps.truncate(usize::try_from(STEPS).unwrap_or(usize::MAX));
+    price(run, db, &mut steps).await?;
     if !run.wants_page() {
         return Ok(Answer::Report(report(run, &steps)));
     }
@@ -174,6 +189,7 @@ async fn selected(
     tries.sort_by_key(|s| s.number);
     if !is_drawn || !is_whole {
         tries = run::tries(db, run.id, run.at(), task).await?;
+        price(run, db, &mut tries).await?;
     }
     let Some(last) = tries.last() else { return Ok(None) };
     let exchange = run::exchange(db, run.id, last.id).await?;
@@ -190,7 +206,10 @@ fn task(step: &str) -> Option<(&str, i32, i16)> {
 fn drawing(run: &Run<'_>, steps: &[Step], has_earlier: bool) -> Drawing {
     let wanted = run.wanted;
     let fold = wanted.fold != "0";
-    let timeline = Timeline::draw(steps, run.head.created_at, run.until(), fold, &run.viewer.zone);
+    // What was copied from another run is older than this one.
+    let begin = steps.iter().map(|s| s.created_at).chain([run.head.created_at]).min();
+    let begin = begin.unwrap_or(run.head.created_at);
+    let timeline = Timeline::draw(steps, begin, run.until(), fold, &run.viewer.zone);
     let all: usize = timeline.turns.iter().map(|turn| turn.lanes.len()).sum();
     let mut shown_lanes = 0;
     let mut turns: Vec<Turn> = timeline
@@ -207,7 +226,7 @@ fn drawing(run: &Run<'_>, steps: &[Step], has_earlier: bool) -> Drawing {
             Turn {
                 n: turn.n,
                 took: turn.took,
-                tokens: turn.tokens,
+                spent: turn.spent,
                 lanes: lanes.map(|lane| row(run, lane)).collect(),
                 bars: turn.bars,
                 address: (all > LANES && !is_newest)
@@ -287,6 +306,16 @@ fn inspect(run: &Run<'_>, tries: &[Step], exchange: Exchange) -> Inspected {
         facts: step_facts(run, last, exchange.call_id.as_deref()),
         tries: tries.iter().rev().map(|s| Attempt::of(run, s)).collect(),
         show,
+        again: Again {
+            key: super::again::key(run),
+            call: if first.kind == "tool" { first.call.to_string() } else { String::new() },
+            arguments: exchange
+                .input
+                .as_ref()
+                .filter(|i| first.kind == "tool" && i.text.len() < ARGUMENTS)
+                .map(|i| shown::text(&i.text))
+                .unwrap_or_default(),
+        },
     }
 }
 
@@ -303,6 +332,10 @@ fn step_facts(run: &Run<'_>, step: &Step, call_id: Option<&str>) -> Vec<(&'stati
     }
     if let (Some(read), Some(written)) = (step.prompt_tokens, step.completion_tokens) {
         facts.push(("Tokens", format!("{read} in, {written} out")));
+        if let Some(cost) = &step.cost {
+            let cost = cost.as_ref().map(|m| format!("{} {}", m.amount, m.currency));
+            facts.push(("Cost", cost.unwrap_or_else(|| "no price".to_owned())));
+        }
     }
     facts.push(("Attempt", step.id.to_string()));
     facts

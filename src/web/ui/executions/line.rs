@@ -8,6 +8,7 @@ use crate::engine::Status;
 use crate::id::ExecutionId;
 use crate::store::read::pages;
 use crate::web::ui::kit::{Cell, Sheet, Viewer};
+use crate::web::ui::money::{self, Spent};
 use crate::web::ui::{shown, timeline};
 
 /// As the page shows it.
@@ -22,7 +23,7 @@ pub struct Line {
     pub shape: Vec<timeline::Bar>,
     pub took: String,
     pub turns: String,
-    pub tokens: String,
+    pub spent: Spent,
     pub started: String,
     pub started_at: Timestamp,
     pub stamp: String,
@@ -52,7 +53,7 @@ fn line(line: &pages::Line, steps: &[pages::Step], viewer: &Viewer) -> Line {
         shape: timeline::shape(steps, line.started_at, until),
         took: shown::duration(shown::secs(line.started_at, until)),
         turns: shown::many(line.turn.into(), "turn"),
-        tokens: shown::count(line.tokens),
+        spent: Spent::of(&line.cost, line.tokens),
         started: viewer.zone.at(line.started_at, viewer.now),
         started_at: line.started_at,
         stamp: viewer.zone.stamp(line.started_at),
@@ -105,11 +106,14 @@ pub fn sheet(found: &[pages::Line], now: Timestamp) -> Sheet {
             "result",
             "reason",
             "session",
+            "cost",
+            "currency",
+            "unpriced_calls",
         ],
     );
     for line in found {
         let waits = line.waits.as_ref();
-        sheet.rows.push(vec![
+        let mut row = vec![
             Cell::Text(line.id.to_string()),
             Cell::Text(line.status.name().to_owned()),
             Cell::text(waits.map(|w| w.code.clone())),
@@ -124,7 +128,9 @@ pub fn sheet(found: &[pages::Line], now: Timestamp) -> Sheet {
             Cell::text(line.result.clone()),
             Cell::text(line.reason.clone().or_else(|| waits.map(|w| w.text.clone()))),
             Cell::text(line.session.clone()),
-        ]);
+        ];
+        row.extend(money::cells(&line.cost));
+        sheet.rows.push(row);
     }
     sheet
 }

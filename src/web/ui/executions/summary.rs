@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use crate::engine::Status;
 use crate::runtime::Runtime;
 use crate::store;
+use crate::store::read::costs::Cost;
 use crate::store::read::list::facts::{self, CAP, Facts, TOKENS_OF};
 use crate::store::read::list::{self, Condition, Moment, Now, Place, views};
 use crate::web::ui::kit::Viewer;
-use crate::web::ui::shown;
+use crate::web::ui::{money, shown};
 
 use super::asked::Asked;
 use super::query::Query;
@@ -110,7 +111,11 @@ impl Drop for Look {
 
 async fn read(runtime: &Runtime) -> Result<Known, store::Error> {
     let mut db = runtime.pool().get().await?;
-    let facts = facts::read(&mut db).await?;
+    let mut facts = facts::read(&mut db).await?;
+    facts.cost = match facts::cost(&mut db).await {
+        Err(error) if error.took_too_long() => None,
+        cost => Some(cost?),
+    };
     let mut counts = HashMap::new();
     for view in views::list(&db).await? {
         let filter = Query::parse(&view.query).filter();
@@ -191,6 +196,7 @@ pub fn tiles(known: Option<&Known>) -> Vec<Tile> {
         let (value, more) = numbers.unwrap_or_else(|| ("–".to_owned(), "counting".to_owned()));
         Tile { dot, name, value, more, address: Asked::of(query).address() }
     };
+    let has_prices = known.is_some_and(|k| k.facts.cost.as_ref().is_none_or(|cost| *cost != Cost::default()));
     let number = |read: fn(&Known) -> (String, String)| known.map(read);
     vec![
         tile("run", "Running", vec![Condition::Status(vec![Status::Running])], number(running)),
@@ -202,7 +208,7 @@ pub fn tiles(known: Option<&Known>) -> Vec<Tile> {
             vec![Condition::Status(vec![Status::Completed]), DAY],
             number(completed),
         ),
-        tile("", "Tokens, 24 h", vec![DAY], number(tokens)),
+        tile("", if has_prices { "Spent, 24 h" } else { "Tokens, 24 h" }, vec![DAY], number(tokens)),
     ]
 }
 
@@ -245,7 +251,14 @@ fn tokens(known: &Known) -> (String, String) {
     } else {
         format!("of the newest {} runs", grouped(TOKENS_OF))
     };
-    (shown::count(f.prompt_tokens + f.completion_tokens), more)
+    let tokens = f.prompt_tokens + f.completion_tokens;
+    match &f.cost {
+        None => ("–".to_owned(), format!("{}, adding it up takes too long", shown::many(tokens, "token"))),
+        Some(cost) if *cost == Cost::default() => (shown::count(tokens), more),
+        Some(cost) if cost.sums.is_empty() => (shown::count(tokens), money::words(cost)),
+        Some(cost) if f.counted < TOKENS_OF => (money::sum(cost), shown::many(tokens, "token")),
+        Some(cost) => (money::sum(cost), more),
+    }
 }
 
 /// A count that ends somewhere: `10,000+`.

@@ -24,6 +24,8 @@ pub enum Cell {
     Int(i64),
     /// A share, a rate.
     Float(f64),
+    /// A decimal number, exact.
+    Number(String),
     /// A length of time in seconds.
     Secs(f64),
     /// A point in time.
@@ -59,6 +61,7 @@ impl Cell {
             Self::Text(text) => Value::String(text.clone()),
             Self::Int(n) => (*n).into(),
             Self::Float(x) | Self::Secs(x) => Number::from_f64(*x).map_or(Value::Null, Value::Number),
+            Self::Number(digits) => digits.parse().map_or(Value::Null, Value::Number),
             Self::Time(at) => Value::String(at.to_string()),
             Self::Json(json) => serde_json::from_str(json.text()).unwrap_or(Value::Null),
         }
@@ -71,6 +74,7 @@ impl Cell {
             Self::Text(text) => harmless(shown::text(text)),
             Self::Json(json) => harmless(shown::text(json.text())),
             Self::Int(n) => n.to_string(),
+            Self::Number(digits) => digits.clone(),
             Self::Float(x) | Self::Secs(x) => x.to_string(),
             Self::Time(at) => at.to_string(),
         }
@@ -83,6 +87,7 @@ impl Cell {
             Self::Text(text) => printable(&shown::excerpt(text, 100)),
             Self::Json(json) => printable(&shown::excerpt(json.text(), 100)),
             Self::Int(n) => n.to_string(),
+            Self::Number(digits) => digits.clone(),
             Self::Float(x) => format!("{x:.2}"),
             Self::Secs(secs) => shown::duration(*secs),
             Self::Time(at) => viewer.zone.full(*at),
@@ -90,7 +95,7 @@ impl Cell {
     }
 
     fn is_number(&self) -> bool {
-        matches!(self, Self::Int(_) | Self::Float(_) | Self::Secs(_))
+        matches!(self, Self::Int(_) | Self::Float(_) | Self::Number(_) | Self::Secs(_))
     }
 }
 

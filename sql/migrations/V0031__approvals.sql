@@ -10,7 +10,7 @@
 -- What was decided reaches the engine in the same transaction when a server made it, else within a second: servers look
 -- for decisions that were not delivered yet.
 --
--- Views: approval, for people; why_waiting and timeline() know approvals.
+-- Views: approval, for people; why_waiting and timeline() know approvals, through why_work_waits and told().
 
 create table tenure.approvals (
     execution_id   uuid        not null,
@@ -250,7 +250,7 @@ select a.id, a.execution_id, a.agent, a.kind, a.tool,
   from tenure.approvals a;
 
 -- One row per reason. `hint` says what somebody could do about it; null when nothing needs doing.
-create or replace view tenure.why_waiting as
+create or replace view tenure.why_work_waits as
 select e.id as execution_id, 'paused' as code,
        'paused by ' || coalesce(p.data ->> 'by', 'somebody') || ' since ' || tenure.clock(coalesce(p.at, e.updated_at)) as text,
        null::text as queue,
@@ -351,9 +351,8 @@ select a.execution_id,
   from tenure.approvals a
  where a.delivered_at is null;
 
--- What happened to an execution, oldest first.
 -- What happened to an execution from event `first` to event `last`, oldest first.
-create or replace function tenure.timeline_page(execution uuid, first integer, last integer)
+create or replace function tenure.told(execution uuid, first integer, last integer)
 returns table (seq integer, at timestamptz, kind text, what text, task text, attempt integer, worker text, error text,
                attempt_id uuid)
 language sql stable as $$
@@ -376,7 +375,8 @@ language sql stable as $$
                                            || ' was lost with its worker' || coalesce('; again in ' || (v.data ->> 'retry_in_secs') || ' s', '')
                 when 'result_refused' then 'a result of ' || coalesce(t.name, 'a task') || ' came too late and was refused'
                 when 'approval_asked' then 'turn ' || (v.data ->> 'turn') || ': ' || coalesce(v.data ->> 'of', 'anybody')
-                                           || ' is asked about ' || coalesce(v.data ->> 'name', 'a call')
+                                           || ' is asked ' || case when v.data ->> 'again' = 'true' then 'again ' else '' end
+                                           || 'about ' || coalesce(v.data ->> 'name', 'a call')
                 when 'approval_approved'  then coalesce(v.data ->> 'by', 'somebody') || ' approved the call of '
                                            || coalesce(v.data ->> 'name', 'a tool')
                                            || case when v.data ->> 'edited' = 'true' then ' with other arguments' else '' end
@@ -421,14 +421,15 @@ language sql stable as $$
              - (select count(*) from tenure.later_at_once(execution, n) l
                  where l.kind in ('started', 'model_replied', 'tool_returned', 'tool_failed', 'call_refused', 'nudged',
                                   'signalled', 'approval_denied', 'approval_answered', 'advised'))::integer,
-           u.calls, u.prompt, u.completion, e.created_at, p.at - e.created_at
+           u.calls, u.prompt, u.completion, least(e.created_at, o.at), p.at - least(e.created_at, o.at)
       from tenure.executions e
       join tenure.events p on p.execution_id = e.id and p.seq = n
+      join tenure.events o on o.execution_id = e.id and o.seq = 1
       left join lateral (
-            select case v.kind when 'resumed' then 'running' else v.kind end as status, v.data ->> 'reason' as reason
+            select case when v.kind in ('resumed', 'forked') then 'running' else v.kind end as status, v.data ->> 'reason' as reason
               from tenure.events v
              where v.execution_id = e.id and v.seq <= n
-               and v.kind in ('paused', 'resumed', 'completed', 'failed', 'terminated', 'timed_out')
+               and v.kind in ('paused', 'resumed', 'forked', 'completed', 'failed', 'terminated', 'timed_out')
              order by v.seq desc
              limit 1) s on true
       left join lateral (

@@ -1,0 +1,2 @@
+-- Make a standby the primary.
+select pg_promote()

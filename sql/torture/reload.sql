@@ -1,0 +1,2 @@
+-- Read the settings again.
+select pg_reload_conf()
