@@ -435,7 +435,7 @@ impl Batch {
             match command {
                 Command::Append { n, message } => self.append(live, n, message, cause),
                 Command::Ask { task, id, name, arguments } => {
-                    self.ask(live, (task, id, name, arguments), false)
+                    self.ask(live, (task, id, name, arguments), false);
                 }
                 Command::CallModel { turn, upto } => self.call_model(live, turn, upto, around),
                 Command::CallTool { task, id, name, arguments } => {

@@ -665,3 +665,36 @@ async fn what_makes_no_sense_is_refused_and_decides_nothing() {
     decide(&server, &question, &odd).await.ok();
     assert_eq!(shown(&server, &question).await["decision"]["reason"], "a\u{0}b");
 }
+
+#[tokio::test]
+async fn a_fork_asks_people_again_and_never_runs_a_call_that_was_approved_for_the_original() {
+    let (database, server) = server().await;
+    let id = run(&server, refund(), ["refund"]).await;
+    let first = only(&server, &id).await;
+    let events = server.events(&id).await;
+    let asked_at = events.iter().position(|e| e == "approval_asked").unwrap() + 1;
+    decide(&server, &first, &json!({ "decision": "approve", "by": "mira", "reason": "fine" })).await.ok();
+    server.complete(&server.take("refund").await, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+
+    let fork = format!("/api/v1/executions/{id}/fork");
+    for at in [asked_at - 1, asked_at] {
+        let copy = server.post(&fork, &json!({ "at": at })).await.ok();
+        let copy = copy["executionId"].as_str().unwrap().to_owned();
+        let again = only(&server, &copy).await;
+        assert_ne!(again, first);
+        assert!(server.poll("refund", 1).await.is_empty(), "it ran undecided");
+        decide(&server, &again, &json!({ "decision": "deny", "by": "tomek", "reason": "no" })).await.ok();
+        server.until(&copy, "COMPLETED").await;
+        let n = server.events(&copy).await.len() - 1;
+        server.post(&format!("/api/v1/executions/{copy}/fork"), &json!({ "at": n })).await.ok();
+    }
+    let events = server.events(&id).await;
+    let called_at = events.iter().position(|e| e == "tool_called").unwrap() + 1;
+    let refused = server.post(&fork, &json!({ "at": called_at })).await;
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert!(refused.text.contains(&format!("go on from event {asked_at}")), "{}", refused.text);
+    let copy = server.post(&fork, &json!({ "at": called_at + 1 })).await.ok();
+    server.until(copy["executionId"].as_str().unwrap(), "COMPLETED").await;
+    invariants::hold(&database.connect().await, &[]).await;
+}
