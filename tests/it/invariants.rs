@@ -23,6 +23,22 @@ async fn broken(db: &Client) -> Vec<String> {
     broken.into_iter().map(|b| format!("{}: {:?}", b.invariant.says, b.row)).collect()
 }
 
+/// A run that asked about two calls, of which one was approved and is running.
+async fn one_of_two_approved(server: &Server) -> String {
+    let gated =
+        json!([{ "name": "drop", "description": "drop", "toolType": "worker", "approvalRequired": true }]);
+    let asks = server.start_run(&agent("asks", &script(&[calls(["drop", "drop"])]), gated), "Drop.").await;
+    let asked = eventually("two questions", async || {
+        let list = server.get("/api/v1/approvals").await.ok();
+        list["approvals"].as_array().filter(|a| a.len() == 2).cloned()
+    })
+    .await;
+    let path = format!("/api/v1/approvals/{}/decide", asked[0]["id"].as_str().unwrap());
+    server.post(&path, &json!({ "decision": "approve", "by": "mira" })).await.ok();
+    server.take("drop").await;
+    asks
+}
+
 /// A test that can't fail proves nothing: every query finds what was broken for it.
 #[tokio::test]
 async fn each_invariant_notices_when_it_is_broken() {
@@ -35,17 +51,7 @@ async fn each_invariant_notices_when_it_is_broken() {
     server.take("look").await;
     server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": 3 })).await.ok();
     server.take("look").await;
-    let gated =
-        json!([{ "name": "drop", "description": "drop", "toolType": "worker", "approvalRequired": true }]);
-    let asks = server.start_run(&agent("asks", &script(&[calls(["drop", "drop"])]), gated), "Drop.").await;
-    let asked = eventually("two questions", async || {
-        let list = server.get("/api/v1/approvals").await.ok();
-        list["approvals"].as_array().filter(|a| a.len() == 2).cloned()
-    })
-    .await;
-    let path = format!("/api/v1/approvals/{}/decide", asked[0]["id"].as_str().unwrap());
-    server.post(&path, &json!({ "decision": "approve", "by": "mira" })).await.ok();
-    server.take("drop").await;
+    let asks = one_of_two_approved(&server).await;
     drop(server);
 
     let db = database.connect().await;
