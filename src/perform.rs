@@ -101,8 +101,11 @@ async fn prompt_of(
 ) -> Result<Result<prompt::Prompt, String>, store::Error> {
     let db = runtime.pool().get().await?;
     let upto = i32::try_from(call.upto).unwrap_or(i32::MAX);
-    let input = store::read::executions::get(&db, call.execution).await?.input;
-    let messages = store::read::messages::conversation(&db, call.execution, upto).await?;
+    let (input, messages) = futures_util::join!(
+        store::read::executions::get(&db, call.execution),
+        store::read::messages::conversation(&db, call.execution, upto)
+    );
+    let (input, messages) = (input?.input, messages?);
     drop(db);
     let entries: Vec<_> = messages.into_iter().map(Entry::from).collect();
     Ok(prompt::assemble(&call.agent, &call.execution.to_string(), call.turn, &input, &entries))

@@ -244,15 +244,19 @@ impl Victim {
     async fn end(&mut self, signal: Signal) {
         let Some(mut child) = self.child.take() else { return };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        let mut going = process::with_command_line(&self.tag);
         process::signal(pid, signal);
         if tokio::time::timeout(Duration::from_secs(20), child.wait()).await.is_err() {
             let _ = child.kill().await;
         }
-        // They notice by themselves, and use the memory that a new one needs for itself.
+        // They notice by themselves, and use the memory that a new one needs for itself, a moment longer than they have a
+        // command line.
         let began = Instant::now();
         loop {
             let left = process::with_command_line(&self.tag);
-            if left.is_empty() {
+            going.extend(&left);
+            going.retain(|pid| Path::new("/proc").join(pid.to_string()).exists());
+            if left.is_empty() && (going.is_empty() || began.elapsed() > Duration::from_secs(5)) {
                 break;
             }
             if began.elapsed() > Duration::from_secs(3) {

@@ -90,7 +90,7 @@ async fn what_a_person_opened_and_typed_stays_while_the_page_follows() {
     let task = server.take("lookup").await;
 
     open(&window, &server, &format!("/execution/{id}/events")).await;
-    window.click("details.drop summary").await;
+    window.click("details.drop:has([action$=cancel]) summary").await;
     window.click("[name=reason]").await;
     window.press("The wrong").await;
     server.complete(&task, &json!({ "page": "one" })).await;

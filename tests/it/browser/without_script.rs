@@ -50,7 +50,7 @@ async fn a_run_is_paused_resumed_and_cancelled_by_forms() {
     assert!(window.text().await.contains("Paused by a person at 127.0.0.1"));
     window.follow("form[action$=resume] button").await;
     assert_eq!(server.status(&id).await["status"], "RUNNING");
-    window.click("details.drop summary").await;
+    window.click("details.drop:has([action$=cancel]) summary").await;
     window.click("[name=reason]").await;
     window.press("The wrong book").await;
     window.follow("form[action$=cancel] button").await;
