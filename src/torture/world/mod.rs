@@ -109,7 +109,8 @@ pub async fn play(options: &Options) -> Result<(Vec<Section>, Vec<Violation>), E
         note("failover", outside::failover(pg_bin, many(1, 3), seed, tell).await);
     }
     if wanted("recovery") {
-        let samples = Samples { workers: many(1, 12), servers: many(3, 100), postgres: many(2, 25) };
+        let (workers, servers, postgres) = (many(1, 12), many(3, 100), many(2, 25));
+        let samples = Samples { workers, servers, postgres, are_judged: !quick };
         let found = async {
             let mut ground = Ground::set(pg_bin, Size { servers: 2, workers: 0, room: None }).await?;
             recovery::measure(&mut ground, samples, seed, tell).await

@@ -38,6 +38,8 @@ pub struct Samples {
     pub servers: usize,
     /// Postgres.
     pub postgres: usize,
+    /// Whether a goal that is missed is a violation. A few deaths on a busy machine say little about time.
+    pub are_judged: bool,
 }
 
 /// Measure all three, on a ground in peace.
@@ -59,7 +61,7 @@ pub async fn measure(
         let found = Recovery::of(
             &times.iter().map(|t| u64::try_from(t.as_millis()).unwrap_or(0)).collect::<Vec<_>>(),
         );
-        let missed = u128::from(found.p99_ms) > goal.as_millis();
+        let missed = samples.are_judged && u128::from(found.p99_ms) > goal.as_millis();
         let last = times.len();
         for (nth, time) in times.iter().enumerate() {
             section.add(what, true, missed && nth + 1 == last, Some(*time));
