@@ -28,7 +28,7 @@ model:
 browser *args:
     cargo test --test it browser:: {{ args }}
 
-# Pull the plug at every statement of every scenario, and count what was lost; `just torture --quick` takes a minute
+# Pull the plug at every statement of every scenario, and count what was lost; `just torture --quick` takes three
 torture *args:
     cargo run --release -- torture {{ args }}
 
