@@ -13,6 +13,7 @@ pub mod id;
 pub mod json;
 pub mod llm;
 pub mod perform;
+pub mod ports;
 pub mod postgres;
 pub mod prompt;
 pub mod runtime;

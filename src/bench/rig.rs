@@ -1,6 +1,6 @@
 //! The stage: Postgres, the server, the benchmark's agents.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio_postgres::Client;
 
 use super::{Error, Options, http::Connection};
+use crate::ports;
 use crate::postgres::{self, Cluster, Config};
 
 /// The tool that the agents call.
@@ -119,7 +120,7 @@ impl Rig {
 
     /// Start one more server with these flags.
     pub async fn server(&self, flags: &[&str]) -> Result<Server, Error> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ports::claim()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let process = Command::new(std::env::current_exe()?)
             .args(["serve", "--listen", &address.to_string(), "--model-calls", MODEL_CALLS])

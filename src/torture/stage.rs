@@ -10,7 +10,6 @@
 //! shortest that a task's definition can say.
 
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::client::Careful;
 use super::process::{Process, tenure};
 use super::proxy::Proxy;
 use super::sink::Sink;
+use crate::ports;
 use crate::postgres::{self, Cluster, Config};
 use crate::store::{judge, schema};
 
@@ -118,11 +118,6 @@ async fn connect(config: &Config) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// A port that nobody listens on right now.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// `tenure serve`.
 pub struct Server {
     /// Where it listens.
@@ -141,7 +136,7 @@ impl Server {
     ///
     /// The system's.
     pub fn start(database: &str, log: &Path) -> io::Result<Self> {
-        let port = free_port()?;
+        let port = ports::claim()?;
         let process = serve(port, database, log)?;
         let base = format!("http://127.0.0.1:{port}");
         Ok(Self { base, port, database: database.to_owned(), log: log.to_owned(), process })

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &["json"]),
     ("engine", &["agent", "json"]),
     ("llm", &[]),
+    ("ports", &[]),
     ("postgres", &[]),
     ("worker", &[]),
     ("store", &["agent", "engine", "id", "json"]),
@@ -20,9 +21,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("web", &["agent", "engine", "id", "json", "runtime", "store"]),
     ("server", &["llm", "perform", "postgres", "runtime", "store", "telemetry", "web"]),
-    ("bench", &["agent", "id", "json", "llm", "perform", "postgres", "runtime", "server", "store"]),
-    ("torture", &["id", "postgres", "store"]),
-    ("cli", &["bench", "postgres", "server", "store", "torture", "web", "worker"]),
+    ("bench", &["agent", "id", "json", "llm", "perform", "ports", "postgres", "runtime", "server", "store"]),
+    ("torture", &["id", "ports", "postgres", "store"]),
+    ("cli", &["bench", "ports", "postgres", "server", "store", "torture", "web", "worker"]),
     ("fuzz", &["agent", "engine", "json", "llm", "web"]),
 ];
 

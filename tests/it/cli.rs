@@ -15,6 +15,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use crate::harness::free_port;
 use crate::worker::{Desk, greet};
 
 /// What was asked: method, path with query, headers of interest, body.
@@ -240,7 +241,7 @@ async fn what_is_not_there_and_who_may_not_have_their_exit_codes_and_next_steps(
 
 #[tokio::test]
 async fn without_a_server_a_command_says_how_to_start_one() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let address = format!("127.0.0.1:{port}/api");
     for name in ["TENURE_SERVER_URL", "AGENTSPAN_SERVER_URL", "AGENT_SERVER_URL"] {
         let ended = tenure_with(&["agent", "list"], &[(name, &address)]).await;

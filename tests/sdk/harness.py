@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -19,7 +21,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -46,10 +48,25 @@ def skip(reason: str) -> None:
     pytest.skip(reason)
 
 
+_claimed: list[IO] = []
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on and no other test gets: claimed as `src/ports.rs` does."""
+    locks = Path(tempfile.gettempdir()) / f"tenure-ports-{os.geteuid()}"
+    locks.mkdir(exist_ok=True)
+    for port in random.sample(range(10_000, 30_000), 20_000):
+        lock = open(locks / str(port), "a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            lock.close()
+            continue
+        _claimed.append(lock)
+        return port
+    raise OSError("every port from 10,000 to 29,999 is in use")
 
 
 def tail(file: Path, lines: int = 40) -> str:

@@ -19,6 +19,7 @@ use crate::cli::{
     api::Api,
     failure::{Exit, Failure},
 };
+use crate::ports;
 
 /// The port of the real thing, so that what is printed works elsewhere too.
 const PORT: u16 = 6767;
@@ -213,8 +214,7 @@ fn default_data_dir() -> PathBuf {
 }
 
 fn free_port() -> std::io::Result<u16> {
-    let bind = |port| TcpListener::bind(("127.0.0.1", port));
-    bind(PORT).or_else(|_| bind(0))?.local_addr().map(|address| address.port())
+    TcpListener::bind(("127.0.0.1", PORT)).map_or_else(|_| ports::claim(), |_| Ok(PORT))
 }
 
 async fn kill(child: &mut Child, name: &str) -> Result<u32, Failure> {

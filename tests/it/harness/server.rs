@@ -1,7 +1,6 @@
 //! The real binary, serving.
 
 use std::{
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -12,9 +11,9 @@ use tempfile::TempDir;
 
 use super::{Http, Process, Signal, TestDb, database::background, within};
 
-/// A port that nobody listens on right now.
+/// A port that nobody listens on, and that is nobody else's in these tests.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    tenure::ports::claim().unwrap()
 }
 
 /// The `tenure` command with an environment that holds nothing of ours.

@@ -10,6 +10,8 @@ use std::{
 
 use tenure::postgres::{Options, Source};
 
+use crate::harness::free_port;
+
 use super::{Place, execute, kill_and_reap, open, opened, refused, text};
 
 #[tokio::test]
@@ -34,7 +36,7 @@ async fn a_given_url_is_used_and_neither_started_nor_stopped() {
 
 #[tokio::test]
 async fn a_url_that_nobody_answers_is_refused_at_once_without_its_password() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port();
     let url = format!("postgres://me:hush@127.0.0.1:{free}/db");
     let place = Place::new();
     let options = Options { database_url: Some(url.parse().unwrap()), ..place.options() };
@@ -123,10 +125,6 @@ fn make_certificate(data: &Path) -> Option<()> {
         .status()
         .ok()?;
     made.success().then_some(())
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn await_port(port: u16) {
