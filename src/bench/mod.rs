@@ -48,6 +48,9 @@ pub struct Options {
     /// Seconds that a snapshot is held open in G10
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub hold: u64,
+    /// With G11: also list the most expensive statements and what the WAL is made of (needs Postgres' contrib modules)
+    #[arg(long)]
+    pub statements: bool,
     /// Write bench.json and bench.html there
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,

@@ -48,6 +48,17 @@ impl Agent {
     }
 }
 
+/// The same, with what counts the time of statements.
+const COUNTING: [&str; 7] = [
+    SETTINGS[0],
+    SETTINGS[1],
+    SETTINGS[2],
+    SETTINGS[3],
+    SETTINGS[4],
+    "shared_preload_libraries=pg_stat_statements",
+    "pg_stat_statements.track_planning=on",
+];
+
 /// Everything that stays over all scenarios.
 pub struct Rig {
     pub cluster: Cluster,
@@ -61,7 +72,8 @@ pub struct Rig {
 impl Rig {
     /// Start Postgres, with the tables of the server and of the floor.
     pub async fn open(options: &Options) -> Result<Self, Error> {
-        let cluster = postgres::durable_ephemeral(&options.postgres, &SETTINGS, &|_| {}).await?;
+        let settings: &[&str] = if options.statements { &COUNTING } else { &SETTINGS };
+        let cluster = postgres::durable_ephemeral(&options.postgres, settings, &|_| {}).await?;
         let db = prepared(cluster.config()).await?;
         db.batch_execute(include_str!("sql/floor.sql")).await?;
         let directory = std::env::temp_dir().join(format!("tenure-bench-{}", std::process::id()));

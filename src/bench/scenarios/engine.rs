@@ -137,11 +137,55 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
     seen
 }
 
+/// Where the time of Postgres and the bytes of its WAL go, from a place in the WAL on.
+struct Listed(String);
+
+impl Listed {
+    async fn begin(rig: &Rig) -> Result<Self, Error> {
+        rig.db
+            .batch_execute(
+                "create extension if not exists pg_stat_statements; create extension if not exists pg_walinspect;
+                 select pg_stat_statements_reset()",
+            )
+            .await?;
+        Ok(Self(rig.db.query_one("select pg_current_wal_insert_lsn()::text", &[]).await?.get(0)))
+    }
+
+    async fn end(self, rig: &Rig, say: Say<'_>) -> Result<(), Error> {
+        let steps: f64 = rig
+            .db
+            .query_one(
+                "select count(*)::double precision from tenure.results where outcome <> 'withdrawn'",
+                &[],
+            )
+            .await?
+            .get(0);
+        let until: String = rig.db.query_one("select pg_current_wal_flush_lsn()::text", &[]).await?.get(0);
+        say("   of %   µs/step calls/step planning  WAL B/step  statement");
+        for row in rig.db.query(include_str!("../sql/statements.sql"), &[&steps]).await? {
+            say(row.get(0));
+        }
+        say("   of %  B/step records/step");
+        for row in rig.db.query(include_str!("../sql/wal.sql"), &[&self.0, &until, &steps]).await? {
+            say(row.get(0));
+        }
+        Ok(())
+    }
+}
+
 /// G1 and G11: runs per second at 64 workers, and what one step takes of everything.
-pub async fn costs(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
+///
+/// `list` is told, when it is given, which statements took how much.
+pub async fn costs(rig: &Rig, scale: Scale, list: Option<Say<'_>>) -> Result<Vec<Figure>, Error> {
     let mut rounds = vec![];
-    for _ in 0..scale.rounds {
-        rounds.push(served(rig, |server| Plan::ten(door(server), 64), scale.window).await?);
+    for round in 1..=scale.rounds {
+        let listed =
+            if list.is_some() && round == scale.rounds { Some(Listed::begin(rig).await?) } else { None };
+        let seen = served(rig, |server| Plan::ten(door(server), 64), scale.window).await?;
+        if let (Some(listed), Some(say)) = (listed, list) {
+            listed.end(rig, say).await?;
+        }
+        rounds.push(seen);
     }
     let each = |of: &dyn Fn(&Seen) -> f64| rounds.iter().map(of).collect::<Vec<_>>();
     Ok(vec![

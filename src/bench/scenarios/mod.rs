@@ -49,7 +49,7 @@ pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Vec<Figure> {
     }
     if options.wants("G1") || options.wants("G11") {
         say("G1, G11: 64 workers, and what a step costs");
-        keep("G11", engine::costs(rig, scale).await);
+        keep("G11", engine::costs(rig, scale, options.statements.then_some(say)).await);
     }
     if options.wants("turns") {
         say("turns: one run that goes on and on");
