@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::engine::Failure;
 use crate::json::Json;
 use crate::llm::{Class, Model};
-use crate::prompt::{self, Entry};
+use crate::prompt;
 use crate::runtime::{Error, ModelCall, ModelFailure, ModelOutcome, Runtime};
 use crate::store;
 
@@ -99,16 +99,9 @@ async fn prompt_of(
     runtime: &Runtime,
     call: &ModelCall,
 ) -> Result<Result<prompt::Prompt, String>, store::Error> {
-    let db = runtime.pool().get().await?;
-    let upto = i32::try_from(call.upto).unwrap_or(i32::MAX);
-    let (input, messages) = futures_util::join!(
-        store::read::executions::get(&db, call.execution),
-        store::read::messages::conversation(&db, call.execution, upto)
-    );
-    let (input, messages) = (input?.input, messages?);
-    drop(db);
-    let entries: Vec<_> = messages.into_iter().map(Entry::from).collect();
-    Ok(prompt::assemble(&call.agent, &call.execution.to_string(), call.turn, &input, &entries))
+    let so_far = runtime.conversation(call.execution, call.upto).await?;
+    let execution = call.execution.to_string();
+    Ok(prompt::assemble(&call.agent, &execution, call.turn, &so_far.input, &so_far.entries))
 }
 
 fn failed(error: String, failure: Failure) -> ModelOutcome {

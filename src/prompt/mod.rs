@@ -27,7 +27,7 @@ use serde_json::value::RawValue;
 use crate::agent::Agent;
 use crate::json::{Json, readable};
 use crate::llm::{self, Finish, Message, Request, ToolSpec};
-use crate::runtime::answer;
+use crate::runtime::{Entry, answer};
 
 pub use condense::Condensed;
 
@@ -39,25 +39,6 @@ const CONTEXT_ALL: usize = 32_768;
 const WHOLE_RESULTS: usize = 6;
 /// What is left of an older tool result, in characters.
 const CUT_RESULT: usize = 500;
-
-/// One message of a conversation, with what it refers to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
-    /// `user`, `assistant`, `tool`, `system` or `signal`.
-    pub role: String,
-    /// The turn that it belongs to.
-    pub turn: u32,
-    /// Which call it answers.
-    pub call: Option<u16>,
-    /// The tool's name, when no attempt says it.
-    pub name: Option<String>,
-    /// Its own text.
-    pub content: Option<String>,
-    /// What the attempt that it refers to produced.
-    pub output: Option<Json>,
-    /// Why that attempt produced nothing.
-    pub error: Option<String>,
-}
 
 /// A request, and how the conversation was shortened for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -293,20 +274,6 @@ fn cut_old_results(messages: &mut [Message]) {
         if let Some((at, _)) = text.char_indices().nth(CUT_RESULT) {
             text.truncate(at);
             text.push_str("...[truncated]");
-        }
-    }
-}
-
-impl From<crate::store::read::messages::Message> for Entry {
-    fn from(m: crate::store::read::messages::Message) -> Self {
-        Self {
-            role: m.role,
-            turn: u32::try_from(m.turn).unwrap_or(0),
-            call: m.call.and_then(|c| u16::try_from(c).ok()),
-            name: m.name,
-            content: m.content,
-            output: m.output,
-            error: m.error,
         }
     }
 }

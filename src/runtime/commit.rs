@@ -588,6 +588,11 @@ impl<'a> Transaction<'a> {
         for (_, lease) in &leased {
             self.shared.stats.started(lease.queue_id, lease.waited);
         }
+        let begun = self.works().filter_map(|(_, work)| match work {
+            Work::Start(start) => Some((start.id, start.input.clone())),
+            _ => None,
+        });
+        self.shared.recall.hear(batch, begun);
         self.count(batch);
         self.after.changed = batch.advanced.iter().map(|a| (a.id, a.seq)).collect();
         Ok(leased)

@@ -15,6 +15,7 @@ mod inbox;
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
 mod queues;
+mod recall;
 mod reply;
 pub mod session;
 mod settle;
@@ -42,6 +43,7 @@ pub use batch::{ModelFailure, ModelOutcome};
 use commit::{Done, Item, Work};
 pub use inbox::Pushed;
 pub use queues::Switched;
+pub use recall::{Conversation, Entry};
 pub use wake::News;
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
@@ -233,6 +235,7 @@ struct Shared {
     claims: Arc<claims::Claims>,
     stats: Arc<stats::Stats>,
     spend: spend::Spend,
+    recall: recall::Recall,
     agents: agents::Agents,
     watched: wake::Watched,
     echo: wake::Echo,
@@ -365,6 +368,7 @@ impl Runtime {
             claims,
             stats,
             spend: spend::Spend::default(),
+            recall: recall::Recall::default(),
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
             echo: wake::Echo::default(),

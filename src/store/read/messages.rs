@@ -31,7 +31,7 @@ pub struct Message {
     pub error: Option<String>,
 }
 
-/// The messages up to number `upto`, oldest first.
+/// The messages behind number `after` up to number `upto`, oldest first.
 ///
 /// # Errors
 ///
@@ -39,6 +39,7 @@ pub struct Message {
 pub async fn conversation(
     db: &impl GenericClient,
     execution: ExecutionId,
+    after: i32,
     upto: i32,
 ) -> Result<Vec<Message>, Error> {
     let conversation = db.prepare_cached(CONVERSATION).await?;
@@ -53,5 +54,5 @@ pub async fn conversation(
         output: row.get("output"),
         error: row.get("error"),
     };
-    Ok(db.query(&conversation, &[&execution, &upto]).await?.iter().map(message).collect())
+    Ok(db.query(&conversation, &[&execution, &after, &upto]).await?.iter().map(message).collect())
 }

@@ -86,7 +86,7 @@ pub async fn whole(state: &State, id: ExecutionId) -> Result<Whole, Problem> {
     let attempts = attempts::of_execution(&db, id).await?;
     let newest = attempts.iter().rposition(|a| matches!(a.task, engine::Task::Model { .. }));
     let transcript = match newest {
-        Some(at) => messages::conversation(&db, id, upto(&attempts[at])).await?,
+        Some(at) => messages::conversation(&db, id, 0, upto(&attempts[at])).await?,
         None => vec![],
     };
     let asked = approvals::of_execution(&db, id, false).await?;

@@ -114,6 +114,7 @@ pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, r
             let transcript = read::messages::conversation(
                 &pool.get().await.map_err(store::Error::from)?,
                 lease.execution,
+                0,
                 i32::MAX,
             )
             .await?;
