@@ -131,18 +131,17 @@ impl Served {
     /// The worker that takes an attempt of a queue. None, when nobody waits or something older may.
     pub fn take(&mut self, queue: i32, attempt: AttemptId) -> Option<i64> {
         let with_room = self.newest.get(&queue).filter(|i| self.polls[**i].1 < self.polls[**i].0.room);
-        let i = match with_room {
-            Some(i) => *i,
-            None => {
-                let of = self.claims.queue(queue);
-                if of.maybe.load(Ordering::Acquire) {
-                    return None;
-                }
-                let (_, poll) = locked(&of.waiting).polls.pop_first()?;
-                self.polls.push((poll, 0));
-                self.newest.insert(queue, self.polls.len() - 1);
-                self.polls.len() - 1
+        let i = if let Some(i) = with_room {
+            *i
+        } else {
+            let of = self.claims.queue(queue);
+            if of.maybe.load(Ordering::Acquire) {
+                return None;
             }
+            let (_, poll) = locked(&of.waiting).polls.pop_first()?;
+            self.polls.push((poll, 0));
+            self.newest.insert(queue, self.polls.len() - 1);
+            self.polls.len() - 1
         };
         let (poll, taken) = &mut self.polls[i];
         *taken += 1;
