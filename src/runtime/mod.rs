@@ -302,6 +302,9 @@ impl Shared {
             let batch::HandOff { execution, attempt, agent, turn, upto } = hand_off;
             let _ = self.calls.send(ModelCall { execution, attempt, agent, turn, upto, slot });
         }
+        for found in after.found {
+            found.send(&self.stats);
+        }
         for (id, seq) in &after.changed {
             self.watched.publish(*id, *seq);
         }
