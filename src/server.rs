@@ -174,11 +174,27 @@ fn http_server(
         .disable_signals()
         .shutdown_timeout(DRAIN_SECS)
         .client_request_timeout(Duration::from_secs(10))
+        .on_connect(|connection, _| forget_the_silent(connection))
         // Who hangs up while it waits for work gets none: what it would have got goes to somebody who is there.
         .h1_allow_half_closed(false)
         .listen(listener)?
         .run();
     Ok(server)
+}
+
+/// Who takes none of what it was sent for that long is gone.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Let the system cut the connection of a client that takes nothing any more, whether it vanished or reads no further: its
+/// buffers are full, and only the kernel would wait for it, for a quarter of an hour.
+fn forget_the_silent(connection: &dyn std::any::Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(tcp) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        let millis = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(tcp, millis);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = connection;
 }
 
 async fn stop_http(handle: &ServerHandle) {
