@@ -59,13 +59,21 @@ pub struct State {
     live: ui::Live,
     /// The numbers above the list of executions.
     summary: ui::Summary,
+    /// How many questions wait for people.
+    waiting: ui::Waiting,
 }
 
 impl State {
     /// Put together what handlers share.
     #[must_use]
     pub fn new(runtime: Runtime, config: Config) -> Self {
-        Self { runtime, config, live: ui::Live::default(), summary: ui::Summary::default() }
+        Self {
+            runtime,
+            config,
+            live: ui::Live::default(),
+            summary: ui::Summary::default(),
+            waiting: ui::Waiting::default(),
+        }
     }
 }
 
