@@ -15,8 +15,13 @@ use crate::{perform, store, web};
 
 /// Connections for everything but listening. More than this lowers throughput.
 pub(crate) const CONNECTIONS: usize = 16;
-/// Who write, each with a connection of its own.
-pub(crate) const COMMITTERS: usize = 4;
+
+/// How many write, each with a connection of its own. One for each core: more make commits smaller and so dearer; two at
+/// least, so that one can go on while the other waits for its disk.
+pub(crate) fn committers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+}
+
 /// How long open requests may take when the server drains.
 const DRAIN_SECS: u64 = 4;
 
@@ -117,7 +122,7 @@ async fn serve(
         name: format!("{}:{}", host(), std::process::id()),
         model_calls: options.model_calls,
         model_timeout: models.timeout(),
-        committers: COMMITTERS,
+        committers: committers(),
     };
     let pool = cluster.config().pool(CONNECTIONS)?;
     let (runtime, handed) = Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await?;
@@ -169,11 +174,27 @@ fn http_server(
         .disable_signals()
         .shutdown_timeout(DRAIN_SECS)
         .client_request_timeout(Duration::from_secs(10))
+        .on_connect(|connection, _| forget_the_silent(connection))
         // Who hangs up while it waits for work gets none: what it would have got goes to somebody who is there.
         .h1_allow_half_closed(false)
         .listen(listener)?
         .run();
     Ok(server)
+}
+
+/// Who takes none of what it was sent for that long is gone.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Let the system cut the connection of a client that takes nothing any more, whether it vanished or reads no further: its
+/// buffers are full, and only the kernel would wait for it, for a quarter of an hour.
+fn forget_the_silent(connection: &dyn std::any::Any) {
+    #[cfg(target_os = "linux")]
+    if let Some(tcp) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() {
+        let millis = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(tcp, millis);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = connection;
 }
 
 async fn stop_http(handle: &ServerHandle) {

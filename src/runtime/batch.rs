@@ -197,6 +197,8 @@ pub(super) trait Surroundings {
     fn queue(&self, name: &str, domain: &str) -> i32;
     /// Room for one more model call here: the server's worker id and the seconds of its lease.
     fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)>;
+    /// A worker that waits for this queue's work, for which it takes the attempt.
+    fn take_worker(&mut self, queue: i32, attempt: AttemptId) -> Option<i64>;
 }
 
 impl Batch {
@@ -467,6 +469,7 @@ impl Batch {
         let queue = around.queue(super::MODEL_QUEUE, "");
         let paused = live.state.status == Status::Paused;
         let lease = if paused { None } else { around.take_slot(attempt) };
+        let lease = lease.map(|(server, secs)| (server, Some(secs)));
         if lease.is_some() {
             self.hand_offs.push(HandOff { execution, attempt, agent: live.agent.clone(), turn, upto });
         }
@@ -492,7 +495,7 @@ impl Batch {
         name: String,
         call_id: Option<String>,
         input: Json,
-        around: &impl Surroundings,
+        around: &mut impl Surroundings,
     ) -> AttemptId {
         let (execution, attempt) = (live.id, AttemptId::new());
         let waits = live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
@@ -504,6 +507,7 @@ impl Batch {
         };
         let is_held = waits || live.state.status == Status::Paused;
         let delay = if is_held { f64::INFINITY } else { 0.0 };
+        let worker = if is_held { None } else { around.take_worker(queue, attempt) };
         self.tasks.push(NewTask { execution, id: attempt, task, name, call_id, queue, input, at: live.at });
         self.queued.push(NewQueued {
             execution,
@@ -511,7 +515,7 @@ impl Batch {
             queue,
             priority: live.priority,
             delay,
-            lease: None,
+            lease: worker.map(|worker| (worker, None)),
         });
         attempt
     }

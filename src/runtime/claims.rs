@@ -1,11 +1,12 @@
 //! Who asks for work, and how it gets some.
 //!
 //! A poll of an idle queue costs no statement: it waits until something says that the queue may have work (a commit here,
-//! a notification from another server, or the sweep that looks each second, which is the truth). Polls that wait at the
+//! a notification from another server, or the sweep that looks each second, which is the truth). A commit here that queues
+//! work while nothing older waits leases it to who waits for it, in the same transaction. Polls that look at the
 //! same time are served by one statement. A low-water mark per queue keeps claims from walking dead index entries; the
 //! sweep forgets it, so that nothing in front of it stays behind.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -16,12 +17,15 @@ use tokio::time::timeout_at;
 
 use super::Lease;
 use super::stats::Stats;
+use crate::id::AttemptId;
 use crate::store::commit::Taken;
 use crate::store::queue::{Mark, Slot};
 use crate::store::{self, GenericClient, Pool};
 
 /// Queues that nobody asked for this long are forgotten in memory.
 const IDLE: Duration = Duration::from_mins(2);
+/// How long work that reached nobody is tried to be given back.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A worker's last poll is written down at most this often.
 const NOTE_EVERY: Duration = Duration::from_secs(2);
 
@@ -36,6 +40,45 @@ struct Queue {
     wake: Notify,
     mark: Mutex<Mark>,
     asked: Mutex<Instant>,
+    waiting: Mutex<Line>,
+}
+
+/// Polls that wait, in the order in which they came.
+#[derive(Default)]
+struct Line {
+    polls: BTreeMap<u64, Waiting>,
+    next: u64,
+}
+
+/// A poll that waits.
+struct Waiting {
+    worker: i64,
+    /// How many attempts it takes.
+    room: usize,
+    reply: oneshot::Sender<Offer>,
+}
+
+/// A poll's place in the line, which it leaves when it goes away.
+struct Place<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        locked(&self.queue.waiting).polls.remove(&self.number);
+    }
+}
+
+impl Queue {
+    fn wait_in_line(&self, worker: i64, room: usize) -> (Place<'_>, oneshot::Receiver<Offer>) {
+        let (reply, leases) = oneshot::channel();
+        let mut line = locked(&self.waiting);
+        let number = line.next;
+        line.next += 1;
+        line.polls.insert(number, Waiting { worker, room, reply });
+        (Place { queue: self, number }, leases)
+    }
 }
 
 /// A worker's last poll.
@@ -55,7 +98,7 @@ struct Ask {
 
 /// Leases on their way to who asked. Whoever goes away without taking them gives them back, also in the very moment in
 /// which they arrive.
-struct Offer {
+pub(super) struct Offer {
     leases: Vec<Lease>,
     back: mpsc::UnboundedSender<Vec<Lease>>,
 }
@@ -74,6 +117,74 @@ impl Drop for Offer {
     }
 }
 
+/// Polls for which a transaction leases what it queues. When it fails, they look for themselves.
+pub(super) struct Served {
+    claims: Arc<Claims>,
+    polls: Vec<(Waiting, usize)>,
+    /// The newest poll of each queue.
+    newest: HashMap<i32, usize>,
+    /// Who gets which attempt.
+    taken: HashMap<AttemptId, usize>,
+}
+
+impl Served {
+    /// The worker that takes an attempt of a queue. None, when nobody waits or something older may.
+    pub fn take(&mut self, queue: i32, attempt: AttemptId) -> Option<i64> {
+        let with_room = self.newest.get(&queue).filter(|i| self.polls[**i].1 < self.polls[**i].0.room);
+        let i = if let Some(i) = with_room {
+            *i
+        } else {
+            let of = self.claims.queue(queue);
+            if of.maybe.load(Ordering::Acquire) {
+                return None;
+            }
+            let (_, poll) = locked(&of.waiting).polls.pop_first()?;
+            self.polls.push((poll, 0));
+            self.newest.insert(queue, self.polls.len() - 1);
+            self.polls.len() - 1
+        };
+        let (poll, taken) = &mut self.polls[i];
+        *taken += 1;
+        self.taken.insert(attempt, i);
+        Some(poll.worker)
+    }
+
+    /// What each poll gets of what was leased. Until it is sent, it is given back when it is dropped: whether the
+    /// transaction is committed is not known yet.
+    pub fn offers(self, leased: Vec<Lease>) -> Vec<Found> {
+        let offer = |(poll, _): (Waiting, usize)| Found {
+            reply: poll.reply,
+            offer: Offer { leases: vec![], back: self.claims.back.clone() },
+        };
+        let mut found: Vec<_> = self.polls.into_iter().map(offer).collect();
+        for lease in leased {
+            if let Some(i) = self.taken.get(&lease.attempt) {
+                found[*i].offer.leases.push(lease);
+            }
+        }
+        found
+    }
+}
+
+/// An answer to a poll that waited.
+pub(super) struct Found {
+    reply: oneshot::Sender<Offer>,
+    offer: Offer,
+}
+
+impl Found {
+    /// Send it. Who hung up in between gets nothing: its work is ready again at once.
+    pub fn send(self, stats: &Stats) {
+        let queues: Vec<_> = self.offer.leases.iter().map(|l| l.queue_id).collect();
+        metrics::counter!("tenure_claims_total").increment(queues.len() as u64);
+        if self.reply.send(self.offer).is_ok() {
+            for queue in queues {
+                stats.started(queue, Duration::ZERO);
+            }
+        }
+    }
+}
+
 /// The work that a reporter would take next.
 pub(super) struct Wanted {
     item: usize,
@@ -88,6 +199,7 @@ pub(super) struct Claims {
     queues: Mutex<HashMap<i32, Arc<Queue>>>,
     workers: Mutex<HashMap<(i32, String), Seen>>,
     asks: mpsc::UnboundedSender<Ask>,
+    back: mpsc::UnboundedSender<Vec<Lease>>,
 }
 
 /// A mark a moment before an attempt that was claimed: transactions that were slower to commit may still bring older ones.
@@ -103,14 +215,15 @@ impl Claims {
     /// Begin to serve polls.
     pub fn open(pool: Pool, stats: Arc<Stats>) -> Arc<Self> {
         let (asks, waiting) = mpsc::unbounded_channel();
+        let (back, returned) = mpsc::unbounded_channel();
         let claims = Arc::new(Self {
             pool: pool.clone(),
             ids: Mutex::default(),
             queues: Mutex::default(),
             workers: Mutex::default(),
             asks,
+            back: back.clone(),
         });
-        let (back, returned) = mpsc::unbounded_channel();
         tokio::spawn(serve(pool.clone(), stats, waiting, back));
         tokio::spawn(give_back(pool, Arc::downgrade(&claims), returned));
         claims
@@ -156,10 +269,33 @@ impl Claims {
                     return Ok(leases);
                 }
             }
-            if patience.is_zero() || timeout_at(deadline, woken).await.is_err() {
+            if patience.is_zero() {
                 return Ok(vec![]);
             }
+            let (place, mut found) = queue.wait_in_line(worker, count);
+            let is_over = tokio::select! {
+                biased;
+                offer = &mut found => {
+                    match offer.map(Offer::take) {
+                        Ok(leases) if !leases.is_empty() => return Ok(leases),
+                        _ => continue,
+                    }
+                }
+                over = timeout_at(deadline, woken) => over.is_err(),
+            };
+            // From here on nothing is sent any more; what was sent in this instant is taken.
+            drop(place);
+            found.close();
+            let leases = found.try_recv().map(Offer::take).unwrap_or_default();
+            if is_over || !leases.is_empty() {
+                return Ok(leases);
+            }
         }
+    }
+
+    /// To lease what a transaction queues to polls that wait.
+    pub fn serving(self: &Arc<Self>) -> Served {
+        Served { claims: self.clone(), polls: vec![], newest: HashMap::new(), taken: HashMap::new() }
     }
 
     /// Wait until a queue may have something.
@@ -283,6 +419,7 @@ impl Claims {
                 wake: Notify::new(),
                 mark: Mutex::default(),
                 asked: Mutex::new(Instant::now()),
+                waiting: Mutex::default(),
             })
         };
         locked(&self.queues).entry(id).or_insert_with(new).clone()
@@ -428,15 +565,28 @@ async fn serve_once(
     Ok(())
 }
 
-/// What nobody took is ready again at once. If that can't be written, the lease ends by itself.
+/// What nobody took is ready again at once. If that can't be written for a while, the lease ends by itself.
 async fn give_back(pool: Pool, claims: Weak<Claims>, mut returned: mpsc::UnboundedReceiver<Vec<Lease>>) {
     while let Some(leases) = returned.recv().await {
-        let ready = async { store::queue::give_back(&pool.get().await?, &leases).await };
-        let ready = ready.await.inspect_err(|error| tracing::warn!(?error, "could not give work back"));
-        let Some(claims) = claims.upgrade() else { return };
-        for queue in ready.unwrap_or_default() {
-            claims.urgent(queue);
-            claims.wake(queue);
-        }
+        let (pool, claims) = (pool.clone(), claims.clone());
+        // Each by itself: a transaction whose end is not known yet may have to be waited for.
+        tokio::spawn(async move {
+            let since = Instant::now();
+            let ready = loop {
+                let ready = async { store::queue::give_back(&pool.get().await?, &leases).await };
+                match ready.await {
+                    Err(error) if error.is_transient() && since.elapsed() < PATIENCE => {
+                        tokio::time::sleep(Duration::from_millis(200)).await;
+                    }
+                    ready => break ready,
+                }
+            };
+            let ready = ready.inspect_err(|error| tracing::warn!(?error, "could not give work back"));
+            let Some(claims) = claims.upgrade() else { return };
+            for queue in ready.unwrap_or_default() {
+                claims.urgent(queue);
+                claims.wake(queue);
+            }
+        });
     }
 }

@@ -25,6 +25,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::batch::{Batch, HandOff, Live, ModelOutcome, Surroundings};
+use super::claims::{Found, Served, Wanted};
 use super::fork::Fork;
 use super::inbox::{self, Mail, Pushed};
 use super::reply::calls_of;
@@ -34,7 +35,7 @@ use crate::agent::Agent;
 use crate::engine::{Call, Event};
 use crate::id::{ApprovalId, AttemptId, ExecutionId};
 use crate::store::approvals::Outcome;
-use crate::store::commit::{Fate, NewExecution, Statements, Taken, Tokens};
+use crate::store::commit::{Enqueued, Fate, NewExecution, Statements, Taken, Tokens};
 use crate::store::{self, queue::Expired};
 
 /// Most items in one commit.
@@ -255,6 +256,8 @@ pub(super) struct After {
     pub lost: Vec<i64>,
     /// Model calls that go on here.
     pub hand_offs: Vec<(Slot, HandOff)>,
+    /// What polls that waited got.
+    pub found: Vec<Found>,
 }
 
 pub(super) type Answer = Result<Done, Error>;
@@ -272,6 +275,8 @@ struct Around<'a> {
     queues: &'a HashMap<(String, String), i32>,
     /// Room taken for model calls; given back unless they go on here.
     slots: HashMap<AttemptId, Slot>,
+    /// Polls that get what is queued.
+    served: Served,
 }
 
 impl Surroundings for Around<'_> {
@@ -284,6 +289,10 @@ impl Surroundings for Around<'_> {
         let (slot, lease) = self.shared.model_slot(attempt)?;
         self.slots.insert(attempt, slot);
         Some(lease)
+    }
+
+    fn take_worker(&mut self, queue: i32, attempt: AttemptId) -> Option<i64> {
+        self.served.take(queue, attempt)
     }
 }
 
@@ -315,7 +324,12 @@ impl<'a> Transaction<'a> {
             self.recognise(&mut answers).await?;
         }
         let queues = self.queues(&lives).await?;
-        let mut around = Around { shared: self.shared, queues: &queues, slots: HashMap::new() };
+        let mut around = Around {
+            shared: self.shared,
+            queues: &queues,
+            slots: HashMap::new(),
+            served: self.shared.claims.serving(),
+        };
         let mut batch = Batch::default();
         let fates = self.fates(&taken).await?;
         let is_decided = self.works().any(|(_, work)| matches!(work, Work::Decide { .. }));
@@ -354,7 +368,7 @@ impl<'a> Transaction<'a> {
             Work::Report(r) if r.wants_next => Some((i, taken.get(&r.attempt)?)),
             _ => None,
         }));
-        let leases = self.write(&mut batch, &nexts).await?;
+        let leases = self.write(&mut batch, &nexts, around.served).await?;
         for (i, lease) in leases {
             if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
                 *next = Some(Box::new(lease));
@@ -529,7 +543,8 @@ impl<'a> Transaction<'a> {
     async fn write(
         &mut self,
         batch: &mut Batch,
-        nexts: &[super::claims::Wanted],
+        nexts: &[Wanted],
+        served: Served,
     ) -> Result<Vec<(usize, super::Lease)>, store::Error> {
         let (db, sql) = (self.client(), self.sql);
         let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -540,11 +555,11 @@ impl<'a> Transaction<'a> {
             messages,
             tasks,
             retries,
+            advanced,
             queued,
             withdrawn,
             held,
             released,
-            advanced,
             asked,
             leased,
         ) = join!(
@@ -553,27 +568,34 @@ impl<'a> Transaction<'a> {
             sql.messages(db, &batch.messages),
             sql.tasks(db, &batch.tasks),
             sql.retries(db, &batch.retries),
+            async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
             sql.enqueue(db, &batch.queued),
             sql.withdraw(db, &batch.withdraw, at),
             sql.hold(db, &batch.hold),
             sql.release(db, &batch.release),
-            async { if batch.advanced.is_empty() { Ok(()) } else { sql.advance(db, &batch.advanced).await } },
             async { if batch.asks_nobody() { Ok(()) } else { Box::pin(people(db, sql, batch, at)).await } },
             async { if nexts.is_empty() { Ok(vec![]) } else { claims.claim_nexts(self.db, nexts).await } },
         );
         // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
-        results.and(events).and(messages).and(tasks).and(retries)?;
-        let not_leased = queued?;
+        results.and(events).and(messages).and(tasks).and(retries).and(advanced)?;
+        let Enqueued { waiting: not_leased, leased: mut found } = queued?;
         withdrawn.and(held)?;
         let released = released?;
-        advanced.and(asked)?;
+        asked?;
         let leased = leased?;
+        found.retain(|lease| !batch.withdraw.contains(&lease.execution));
+        self.after.found = served.offers(found);
         db.batch_execute("commit").await?;
         self.after.ready = released;
         batch.hand_offs.retain(|h| !not_leased.contains(&h.attempt));
         for queued in &batch.queued {
-            if queued.lease.is_some() && !not_leased.contains(&queued.attempt) {
-                self.shared.stats.started(queued.queue, Duration::ZERO);
+            if let Some((_, secs)) = queued.lease
+                && !not_leased.contains(&queued.attempt)
+            {
+                // What a worker got is counted when it is sent.
+                if secs.is_some() {
+                    self.shared.stats.started(queued.queue, Duration::ZERO);
+                }
                 continue;
             }
             if queued.delay > 0.0 {

@@ -44,7 +44,7 @@ use commit::{Done, Item, Work};
 pub use inbox::Pushed;
 pub use queues::Switched;
 pub use recall::{Conversation, Entry};
-pub use wake::News;
+pub use wake::{Followed, News};
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
 pub const MODEL_QUEUE: &str = "tenure.model";
@@ -301,6 +301,9 @@ impl Shared {
         for (slot, hand_off) in after.hand_offs {
             let batch::HandOff { execution, attempt, agent, turn, upto } = hand_off;
             let _ = self.calls.send(ModelCall { execution, attempt, agent, turn, upto, slot });
+        }
+        for found in after.found {
+            found.send(&self.stats);
         }
         for (id, seq) in &after.changed {
             self.watched.publish(*id, *seq);
@@ -606,9 +609,9 @@ impl Runtime {
         Ok(queue.is_some())
     }
 
-    /// Resolves when `execution` may have more than `seq` events: soon after a commit anywhere, and at the latest after
-    /// a few seconds. The caller reads the table again; this is a hint.
-    pub async fn changed(&self, execution: ExecutionId, seq: i32) {
-        self.shared.watched.changed(&self.shared.pool, execution, seq).await;
+    /// Follow the events of one execution.
+    #[must_use]
+    pub fn follow(&self, execution: ExecutionId) -> Followed {
+        self.shared.watched.follow(execution)
     }
 }

@@ -61,6 +61,28 @@ impl News {
     }
 }
 
+/// One execution that is followed.
+pub struct Followed {
+    newest: watch::Receiver<i32>,
+    /// What the follower knows by itself.
+    known: i32,
+}
+
+impl Followed {
+    /// The follower has seen that there are events up to `seq`.
+    pub fn know(&mut self, seq: i32) {
+        self.known = self.known.max(seq);
+    }
+
+    /// Resolves when there are events beyond `seq`: soon after a commit anywhere, after about a second when the hint to it
+    /// was lost. Waiting costs no connection and, however many wait, one look at the table a second.
+    pub async fn beyond(&mut self, seq: i32) {
+        if self.known <= seq {
+            let _ = self.newest.wait_for(|newest| *newest > seq).await;
+        }
+    }
+}
+
 /// How long this server's own notifications take to come back.
 #[derive(Default)]
 pub(super) struct Echo {
@@ -112,20 +134,12 @@ impl Watched {
         }
     }
 
-    /// Resolves when there are events beyond `seq`, or after a while all the same.
-    pub async fn changed(&self, pool: &Pool, id: ExecutionId, seq: i32) {
-        let (mut receiver, new) = {
-            let mut map = self.map();
-            let new = !map.contains_key(&id);
-            let (sender, used) = map.entry(id).or_insert_with(|| (watch::Sender::new(seq), Instant::now()));
-            *used = Instant::now();
-            (sender.subscribe(), new)
-        };
-        if new {
-            // Something may have been committed between the caller's look and this entry.
-            let _ = self.refresh_these(pool, &[id]).await;
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(5), receiver.wait_for(|known| *known > seq)).await;
+    /// Follow one execution. What is committed from now on is heard of.
+    pub fn follow(&self, id: ExecutionId) -> Followed {
+        let mut map = self.map();
+        let (sender, used) = map.entry(id).or_insert_with(|| (watch::Sender::new(0), Instant::now()));
+        *used = Instant::now();
+        Followed { newest: sender.subscribe(), known: 0 }
     }
 
     /// The truth, looked up each second for all that are watched, in one statement.
@@ -135,11 +149,10 @@ impl Watched {
             map.retain(|_, (sender, used)| sender.receiver_count() > 0 || used.elapsed() < IDLE);
             map.keys().copied().collect()
         };
-        if ids.is_empty() { Ok(()) } else { self.refresh_these(pool, &ids).await }
-    }
-
-    async fn refresh_these(&self, pool: &Pool, ids: &[ExecutionId]) -> Result<(), store::Error> {
-        for (id, seq) in store::queue::newest(&pool.get().await?, ids).await? {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for (id, seq) in store::queue::newest(&pool.get().await?, &ids).await? {
             self.known(id, seq);
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row, Statement};
 
+use super::queue::Lease;
 use super::{Error, GenericClient, approvals};
 use crate::engine::{State, Task};
 use crate::id::{AttemptId, ExecutionId};
@@ -207,8 +208,17 @@ pub struct NewQueued {
     pub priority: i16,
     /// Seconds until it may run; infinite while paused.
     pub delay: f64,
-    /// Who has it already, and for how many seconds.
-    pub lease: Option<(i64, f64)>,
+    /// Who has it already, and for how many seconds; by its definition, when a worker has it.
+    pub lease: Option<(i64, Option<f64>)>,
+}
+
+/// What became of attempts that were to be leased at once.
+#[derive(Debug, Default)]
+pub struct Enqueued {
+    /// They wait, because their queue is paused.
+    pub waiting: Vec<AttemptId>,
+    /// Workers have them, for as long as the task's definition says.
+    pub leased: Vec<Lease>,
 }
 
 /// How an attempt ended.
@@ -509,16 +519,17 @@ impl Statements {
         Ok(())
     }
 
-    /// Queue attempts; returns those that were to be leased but wait, because their queue is paused.
+    /// Queue attempts, whose tasks and executions are stored by now.
     ///
     /// # Errors
     ///
     /// [`Error`]
-    pub async fn enqueue(&self, db: &Client, rows: &[NewQueued]) -> Result<Vec<AttemptId>, Error> {
+    pub async fn enqueue(&self, db: &Client, rows: &[NewQueued]) -> Result<Enqueued, Error> {
+        let mut enqueued = Enqueued::default();
         if rows.is_empty() {
-            return Ok(vec![]);
+            return Ok(enqueued);
         }
-        let paused = db
+        let told = db
             .query(
                 &self.enqueue,
                 &[
@@ -528,11 +539,18 @@ impl Statements {
                     &column!(rows, r => r.priority),
                     &column!(rows, r => r.delay),
                     &column!(rows, r => r.lease.map(|l| l.0)),
-                    &column!(rows, r => r.lease.map(|l| l.1)),
+                    &column!(rows, r => r.lease.and_then(|l| l.1)),
                 ],
             )
             .await?;
-        Ok(paused.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+        for row in &told {
+            if row.try_get("is_leased")? {
+                enqueued.leased.push(super::queue::lease(row)?);
+            } else {
+                enqueued.waiting.push(row.try_get("attempt_id")?);
+            }
+        }
+        Ok(enqueued)
     }
 
     /// Take back all that is queued of executions.

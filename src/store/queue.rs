@@ -138,36 +138,41 @@ fn claimed(r: &Row) -> Result<Claimed, Error> {
         queue: r.try_get("queue_id")?,
         slot: usize::try_from(r.try_get::<_, i64>("slot")? - 1).unwrap_or(0),
         mark: Mark { priority: r.try_get("priority")?, run_at: r.try_get("run_at")? },
-        lease: Lease {
-            execution: r.try_get("execution_id")?,
-            attempt: r.try_get("attempt_id")?,
-            task: commit::task(r)?,
-            queue: r.try_get("queue")?,
-            domain: r.try_get("domain")?,
-            queue_id: r.try_get("queue_id")?,
-            waited: r
-                .try_get::<_, Timestamp>("leased_at")?
-                .duration_since(r.try_get("run_at")?)
-                .try_into()
-                .unwrap_or_default(),
-            name: r.try_get("name")?,
-            call_id: r.try_get("call_id")?,
-            input: r.try_get("input")?,
-            number: u32::try_from(r.try_get::<_, i32>("attempt")?).unwrap_or(1),
-            losses: u32::try_from(r.try_get::<_, i32>("losses")?).unwrap_or(0),
-            retry_of: r.try_get("retry_of")?,
-            polls: u32::try_from(r.try_get::<_, i32>("polls")?).unwrap_or(1),
-            created_at: r.try_get("created_at")?,
-            started_at: r.try_get("first_leased")?,
-            lease_secs: r.try_get("lease")?,
-            priority: r.try_get("priority")?,
-            agent: r.try_get("agent")?,
-            version: r.try_get("version")?,
-            context: r.try_get("context")?,
-            execution_input: r.try_get("execution_input")?,
-            start_key: r.try_get("start_key")?,
-            worker_id: r.try_get("worker_id")?,
-        },
+        lease: lease(r)?,
+    })
+}
+
+/// The lease that a row tells of.
+pub(super) fn lease(r: &Row) -> Result<Lease, Error> {
+    Ok(Lease {
+        execution: r.try_get("execution_id")?,
+        attempt: r.try_get("attempt_id")?,
+        task: commit::task(r)?,
+        queue: r.try_get("queue")?,
+        domain: r.try_get("domain")?,
+        queue_id: r.try_get("queue_id")?,
+        waited: r
+            .try_get::<_, Timestamp>("leased_at")?
+            .duration_since(r.try_get("run_at")?)
+            .try_into()
+            .unwrap_or_default(),
+        name: r.try_get("name")?,
+        call_id: r.try_get("call_id")?,
+        input: r.try_get("input")?,
+        number: u32::try_from(r.try_get::<_, i32>("attempt")?).unwrap_or(1),
+        losses: u32::try_from(r.try_get::<_, i32>("losses")?).unwrap_or(0),
+        retry_of: r.try_get("retry_of")?,
+        polls: u32::try_from(r.try_get::<_, i32>("polls")?).unwrap_or(1),
+        created_at: r.try_get("created_at")?,
+        started_at: r.try_get("first_leased")?,
+        lease_secs: r.try_get("lease")?,
+        priority: r.try_get("priority")?,
+        agent: r.try_get("agent")?,
+        version: r.try_get("version")?,
+        context: r.try_get("context")?,
+        execution_input: r.try_get("execution_input")?,
+        start_key: r.try_get("start_key")?,
+        worker_id: r.try_get("worker_id")?,
     })
 }
 

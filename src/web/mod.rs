@@ -61,6 +61,8 @@ pub struct State {
     summary: ui::Summary,
     /// How many questions wait for people.
     waiting: ui::Waiting,
+    /// What streams of runs have read.
+    pages: Arc<wire::Pages>,
 }
 
 impl State {
@@ -73,6 +75,7 @@ impl State {
             live: ui::Live::default(),
             summary: ui::Summary::default(),
             waiting: ui::Waiting::default(),
+            pages: Arc::default(),
         }
     }
 }

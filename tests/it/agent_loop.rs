@@ -643,3 +643,38 @@ async fn work_reaches_a_waiting_poll_at_once_also_on_another_server() {
         one.until(&id, "COMPLETED").await;
     }
 }
+
+#[tokio::test]
+async fn work_that_somebody_waits_for_is_leased_by_the_commit_that_queues_it() {
+    let database = TestDb::new().await;
+    let db = database.connect().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["step", "step", "step"]), says("done")]);
+    let stepper = agent("a", &model, tools(["step"]));
+    let wait = |count: usize| {
+        let http = (*server).clone();
+        let path = format!("/api/tasks/poll/batch/step?workerid=w{count}&count={count}&timeout=5000");
+        tokio::spawn(async move { http.get(&path).await.ok().as_array().unwrap().clone() })
+    };
+    // A poll that has not come to wait when the work is queued looks for itself.
+    within(Duration::from_secs(20), "a lease without a commit of its own", async || {
+        let polls = [wait(1), wait(2)];
+        let id = server.start_run(&stepper, "Go.").await;
+        let [one, two] = polls.map(async |poll| poll.await.unwrap());
+        let tasks = [one.await, two.await].concat();
+        let statement = "select count(*) from tenure.queue q join tenure.tasks t
+                          on t.execution_id = q.execution_id and t.id = q.attempt_id and t.xmin = q.xmin
+                         where q.execution_id = $1::text::uuid and q.polls = 1 and q.lease_until > q.leased_at";
+        let at_once: i64 = db.query_one(statement, &[&id]).await.unwrap().get(0);
+        for task in &tasks {
+            assert_eq!((&task["pollCount"], &task["responseTimeoutSeconds"]), (&json!(1), &json!(3600)));
+            server.complete(task, &json!({})).await;
+        }
+        for task in server.poll("step", 3 - tasks.len()).await {
+            server.complete(&task, &json!({})).await;
+        }
+        server.until(&id, "COMPLETED").await;
+        (at_once == 3).then_some(())
+    })
+    .await;
+}

@@ -28,6 +28,7 @@ mod run_page;
 mod sdk;
 mod shutdown;
 mod sql;
+mod streams;
 mod torture;
 mod ui;
 mod wire;

@@ -330,9 +330,9 @@ class Stage:
         name = f"{self.name}-{script}" if script else self.name
         self._environment["STAGE_MODEL"] = self._llm.script(name, *steps)
 
-    def asked(self) -> list[dict]:
+    def asked(self, script: str = "") -> list[dict]:
         """Every request that the model got from this stage, oldest first."""
-        return self._llm.requests(self.name)
+        return self._llm.requests(f"{self.name}-{script}" if script else self.name)
 
     def start(self, *blocks: str, **environment: str) -> Program:
         """Starts an agent program, given as blocks of text, in the virtual environment under test."""

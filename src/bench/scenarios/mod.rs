@@ -6,6 +6,7 @@ mod latency;
 mod memory;
 mod neighbours;
 mod payload;
+mod streams;
 mod turns;
 
 use std::time::Duration;
@@ -75,6 +76,10 @@ pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Vec<Figure> {
     if options.wants("G12") {
         say("G12: what the server has in memory");
         keep("G12", memory::measure(rig, scale).await);
+    }
+    if options.wants("streams") {
+        say("streams: many clients that watch runs");
+        keep("streams", streams::measure(rig, scale).await);
     }
     if options.wants("G9") {
         say("G9: claims from a long queue");

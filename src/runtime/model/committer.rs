@@ -56,6 +56,10 @@ struct Slot {
 }
 
 impl Surroundings for Slot {
+    fn take_worker(&mut self, _: i32, _: AttemptId) -> Option<i64> {
+        None
+    }
+
     fn queue(&self, name: &str, _: &str) -> i32 {
         if name == crate::runtime::MODEL_QUEUE { MODEL_QUEUE_ID } else { MODEL_QUEUE_ID + 1 }
     }

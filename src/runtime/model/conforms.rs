@@ -236,7 +236,7 @@ impl Both {
             queue: self.queue,
             priority: 0,
             delay,
-            lease: by.map(|w| (self.session(w), 60.0)),
+            lease: by.map(|w| (self.session(w), Some(60.0))),
         };
         self.sql.tasks(&self.db, &[new]).await.unwrap();
         self.sql.enqueue(&self.db, &[queued]).await.unwrap();

@@ -60,7 +60,7 @@ pub struct Moment {
     pub attempt_id: Option<AttemptId>,
 }
 
-/// Up to `limit` events from number `seq` on, oldest first.
+/// Up to `limit` events from number `seq` on, oldest first; at least one, if there is one, but none after `bytes` as stored.
 ///
 /// # Errors
 ///
@@ -70,6 +70,7 @@ pub async fn since(
     execution: ExecutionId,
     seq: i32,
     limit: i64,
+    bytes: i64,
 ) -> Result<Vec<Event>, Error> {
     let since = db.prepare_cached(SINCE).await?;
     let event = |row: &Row| Event {
@@ -85,7 +86,7 @@ pub async fn since(
         error: row.get("error"),
         asked: row.get("asked"),
     };
-    Ok(db.query(&since, &[&execution, &seq, &limit]).await?.iter().map(event).collect())
+    Ok(db.query(&since, &[&execution, &seq, &limit, &bytes]).await?.iter().map(event).collect())
 }
 
 /// Everything that happened to an execution, as sentences.

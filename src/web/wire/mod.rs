@@ -28,6 +28,7 @@ pub use reports::read as read_report;
 use actix_web::web::{self, ServiceConfig};
 pub use control::who;
 use serde::Deserialize;
+pub(super) use stream::Pages;
 
 use super::auth;
 use crate::json;

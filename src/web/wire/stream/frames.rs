@@ -1,196 +1,37 @@
-//! What happens to a run, as it happens: server-sent events from the events table.
+//! What a stream shows of an event: none, one or two frames.
 //!
-//! Nothing is remembered between two frames but the number of the last one, so a stream can be cut anywhere and goes
-//! on anywhere, as long as the run exists. An event may become two frames (a tool's call and its result), so a frame's
-//! number is twice the event's, and one more for the second; less what makes the first frame of a run number 1, because
-//! event 1, the start, has none.
-//!
-//! Invariants, each with a test:
-//!
-//! 1. Frame numbers grow.
-//! 2. Going on after frame n gives exactly the frames after n.
-//! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
+//! An event may become two frames (a tool's call and its result), so a frame's number is twice the event's, and one more for
+//! the second; less what makes the first frame of a run number 1, because event 1, the start, has none.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use actix_web::http::header;
-use actix_web::web::{Bytes, Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream::{self, Stream, StreamExt};
+use actix_web::web::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::task::{Fields, fields, raw};
-use super::words;
 use crate::agent::{Agent, ToolKind};
 use crate::id::ExecutionId;
 use crate::json;
-use crate::store;
-use crate::store::read::events::{self, Event};
-use crate::store::read::executions::{self, Execution};
-use crate::web::{Problem, State};
-
-/// Clients give a silent stream up after 30 seconds.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events that are read at once.
-const PAGE: i64 = 100;
-
-/// `GET /api/agent/stream/{id}`
-pub async fn stream(
-    state: Data<State>,
-    id: Path<String>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let id = words::execution_id(&id)?;
-    let pool = state.runtime.pool();
-    let found = async { executions::get(&pool.get().await?, id).await };
-    let execution = match found.await {
-        Err(error) if error.is_transient() => {
-            return Ok(answer(stream::iter([Ok(goodbye(1000))]).chain(stream::once(cut()))));
-        }
-        found => found?,
-    };
-    let agent = state.runtime.agent(&execution.agent, execution.version).await?;
-    let last = request.headers().get("last-event-id").and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
-    let watch = Watch {
-        state,
-        id,
-        agent,
-        // Nobody has seen what has not happened: a number from elsewhere must not wait for ever.
-        last: last.unwrap_or(0).min(frame_id(execution.last_seq, true)),
-        waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
-        ended: false,
-        parted: false,
-        heartbeat,
-    };
-    Ok(answer(stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) })))
-}
-
-fn answer(frames: impl Stream<Item = Sent> + 'static) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
-        .insert_header((header::CONTENT_ENCODING, "identity"))
-        .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(frames)
-}
-
-/// Bytes for the client, or the end of the connection.
-type Sent = Result<Bytes, actix_web::Error>;
-
-/// The stream breaks off before its run has ended. Clients take a clean end for the run's end, and come back only
-/// after a broken connection; so it is broken, without its last chunk.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream breaks off; its client comes back")]
-struct Cut;
-
-impl actix_web::ResponseError for Cut {}
-
-/// Break the connection, once what was written before has left.
-async fn cut() -> Sent {
-    tokio::task::yield_now().await;
-    Err(Cut.into())
-}
-
-/// The last words before a [`Cut`]: come back so much later, here or elsewhere.
-fn goodbye(after_ms: u32) -> Bytes {
-    Bytes::from(format!("retry:{after_ms}\n\n"))
-}
-
-/// One client that watches one run.
-struct Watch {
-    state: Data<State>,
-    id: ExecutionId,
-    agent: std::sync::Arc<Agent>,
-    /// Number of the last frame that was read.
-    last: i64,
-    waiting: VecDeque<Bytes>,
-    /// Nothing comes after what is waiting.
-    ended: bool,
-    /// Nothing comes after what is waiting, although the run goes on.
-    parted: bool,
-    heartbeat: Interval,
-}
-
-impl Watch {
-    /// The next bytes to send, or `None` at the end.
-    async fn next(&mut self) -> Option<Sent> {
-        loop {
-            if let Some(bytes) = self.waiting.pop_front() {
-                return Some(Ok(bytes));
-            }
-            if self.parted {
-                return Some(cut().await);
-            }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.read().await {
-                tracing::debug!(?error, execution.id = %self.id, "a stream breaks off; its client comes back");
-                self.part(1000);
-            } else if self.waiting.is_empty() && !self.ended {
-                self.wait().await;
-            }
-        }
-    }
-
-    /// Wait until there may be more, or it is time for a sign of life.
-    async fn wait(&mut self) {
-        let seq = seq_of(self.last);
-        let runtime = &self.state.runtime;
-        tokio::select! {
-            () = runtime.changed(self.id, seq) => {}
-            _ = self.heartbeat.tick() => self.waiting.push_back(Bytes::from_static(b":heartbeat\n\n")),
-            () = runtime.stop().cancelled() => self.part(250),
-        }
-    }
-
-    /// Break off before the run has ended.
-    fn part(&mut self, after_ms: u32) {
-        self.waiting.push_back(goodbye(after_ms));
-        self.parted = true;
-    }
-
-    /// Read the events after the last frame into frames.
-    async fn read(&mut self) -> Result<(), store::Error> {
-        let db = self.state.runtime.pool().get().await?;
-        let events = events::since(&db, self.id, seq_of(self.last), PAGE).await?;
-        for event in events {
-            let end = if is_end(&event.kind) { Some(executions::get(&db, self.id).await?) } else { None };
-            for frame in frames(&event, &self.agent, end.as_ref()) {
-                if frame.id > self.last {
-                    self.waiting.push_back(frame.bytes(self.id, event.at.as_millisecond()));
-                }
-            }
-            self.last = self.last.max(frame_id(event.seq, true));
-            self.ended |= end.is_some();
-        }
-        Ok(())
-    }
-}
+use crate::store::read::events::Event;
+use crate::store::read::executions::Execution;
+use crate::web::wire::task::{Fields, fields, raw};
+use crate::web::wire::words;
 
 /// The number of an event's first or second frame.
-fn frame_id(seq: i32, second: bool) -> i64 {
+pub fn frame_id(seq: i32, second: bool) -> i64 {
     i64::from(seq) * 2 - 3 + i64::from(second)
 }
 
 /// The event that a frame is of.
-fn seq_of(id: i64) -> i32 {
+pub fn seq_of(id: i64) -> i32 {
     i32::try_from(id.saturating_add(3) / 2).unwrap_or(i32::MAX)
 }
 
-fn is_end(kind: &str) -> bool {
+pub fn is_end(kind: &str) -> bool {
     matches!(kind, "completed" | "failed" | "terminated" | "timed_out")
 }
 
 /// One frame of the stream.
-struct Frame {
-    id: i64,
+pub struct Frame {
+    pub id: i64,
     kind: &'static str,
     payload: Fields,
 }
@@ -206,7 +47,7 @@ impl Frame {
         Self { id, kind, payload: payload.map(|(key, value)| (key.to_owned(), value)).into_iter().collect() }
     }
 
-    fn bytes(self, execution: ExecutionId, at_ms: i64) -> Bytes {
+    pub fn bytes(self, execution: ExecutionId, at_ms: i64) -> Bytes {
         let mut data = Fields::new();
         data.insert("id".into(), raw(&self.id));
         data.insert("type".into(), raw(self.kind));
@@ -221,7 +62,7 @@ impl Frame {
 }
 
 /// What the stream shows of an event. `end` is the execution, for the event that ended it.
-fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
+pub fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
     let one = |kind, payload| vec![Frame::new(event, false, kind, payload)];
     match event.kind.as_str() {
         "model_called" => {
@@ -253,7 +94,7 @@ fn frames(event: &Event, agent: &Agent, end: Option<&Execution>) -> Vec<Frame> {
         "approval_asked" => event
             .asked
             .as_ref()
-            .and_then(|asked| super::human::waiting(agent, asked))
+            .and_then(|asked| crate::web::wire::human::waiting(agent, asked))
             .map_or_else(Vec::new, |pending| one("waiting", [("pendingTool", raw(&pending))])),
         "approval_denied" | "approval_answered" => {
             let data = event.data.as_ref().map(fields).unwrap_or_default();
