@@ -223,7 +223,7 @@ fn links(stage: &Stage, teller: &Teller, id: &str) {
     teller.adds(format!("approvals     {root}/approvals"));
     teller.adds(format!("in a shell    tenure approvals list --decided --server {root}"));
     teller.adds(format!(
-        "in psql       tenure psql --data-dir {} -- -c \"select tool, state, decided_by, reason from tenure.approval\"",
+        "in psql       tenure psql --data-dir {}   (view tenure.approval)",
         stage.data_dir.display()
     ));
     teller.adds(format!("the ledger    {}", stage.ledger().display()));
