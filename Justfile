@@ -4,7 +4,7 @@
 default:
     @{{ just_executable() }} --list --unsorted
 
-# Play the story of a run that outlives its worker and its server
+# Play the story of a run that outlives its worker and its server; `just demo approvals`: of one that waits for people
 demo *args:
     cargo run --release -- demo {{ args }}
 
