@@ -15,7 +15,7 @@ use crate::bench::report::{Figure, Goal};
 use crate::bench::{Error, rig::Rig};
 
 /// How long a peer may take to begin and to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a peer did in one round, and its name.
 struct Peer {
