@@ -14,6 +14,7 @@ mod inbox;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
+mod policies;
 mod queues;
 mod recall;
 mod reply;
@@ -237,6 +238,7 @@ struct Shared {
     spend: spend::Spend,
     recall: recall::Recall,
     agents: agents::Agents,
+    policies: policies::Policies,
     watched: wake::Watched,
     echo: wake::Echo,
     news: mpsc::UnboundedSender<wake::Told>,
@@ -359,6 +361,8 @@ impl Runtime {
             (claims.queue_id(MODEL_QUEUE, "").await?, claims.queue_id(role, "").await?);
         let id = store::servers::join(&pool.get().await.map_err(store::Error::from)?, joined, &settings.name)
             .await?;
+        let policies = policies::Policies::default();
+        policies.read(&pool).await?;
         let (calls, performed) = mpsc::unbounded_channel();
         let (news, told) = mpsc::unbounded_channel();
         let (committers, items): (Vec<_>, Vec<_>) =
@@ -373,6 +377,7 @@ impl Runtime {
             spend: spend::Spend::default(),
             recall: recall::Recall::default(),
             agents: agents::Agents::default(),
+            policies,
             watched: wake::Watched::default(),
             echo: wake::Echo::default(),
             news,
@@ -454,6 +459,15 @@ impl Runtime {
         }
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
         Ok(self.shared.agents.get(&db, name, version).await?)
+    }
+
+    /// Approval policies were changed: know them here at once. Other servers do within a second.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error`]
+    pub async fn policies_changed(&self) -> Result<(), Error> {
+        Ok(self.shared.policies.read(&self.shared.pool).await?)
     }
 
     /// Accept a run. Durable when this returns.
