@@ -40,6 +40,11 @@ bench *args:
 bench-quick *args:
     cargo run --release -- bench --quick {{ args }}
 
+# Measure beside DBOS and Restate, on the same Postgres (needs Node and npm)
+bench-peers *args:
+    npm install --prefix benches/peers --no-package-lock --no-audit --no-fund
+    cargo run --release -- bench --only peers --peer "node benches/peers/dbos.js" --peer "node benches/peers/restate.js" {{ args }}
+
 # Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
 bench-pages *args:
     cargo bench --bench pages -- {{ args }}
