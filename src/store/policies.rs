@@ -39,13 +39,12 @@ fn stored(row: &Row) -> Result<Stored, Error> {
         "never" => Rule::Never { waives: row.try_get("waives")? },
         _ => Rule::When {
             argument: row.try_get::<_, Option<String>>("argument")?.unwrap_or_default(),
-            is: match row.try_get::<_, Option<f64>>("above")? {
-                Some(most) => Condition::Above(most),
-                None => {
-                    let text: Option<String> = row.try_get("equals")?;
-                    let value = serde_json::from_str(text.as_deref().unwrap_or("null"));
-                    Condition::Equals(value.unwrap_or(Value::Null))
-                }
+            is: if let Some(most) = row.try_get("above")? {
+                Condition::Above(most)
+            } else {
+                let text: Option<String> = row.try_get("equals")?;
+                let value = serde_json::from_str(text.as_deref().unwrap_or("null"));
+                Condition::Equals(value.unwrap_or(Value::Null))
             },
         },
     };

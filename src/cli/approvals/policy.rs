@@ -19,7 +19,7 @@ pub enum Policy {
     /// All of them, in the order in which they are looked at; the first one that matches a call counts
     List,
     /// Set a policy, or replace the one of its name
-    Set(Set),
+    Set(Box<Set>),
     /// Remove a policy
     Remove {
         /// Its name

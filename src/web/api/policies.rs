@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::agent::Asking;
 use crate::agent::policy::{Condition, Policy, Rule};
+use crate::agent::{Asking, Expiry};
 use crate::json::storable_text;
 use crate::store::policies::{self, Stored};
 use crate::web::body::{Body, reply};
@@ -32,13 +32,13 @@ fn row(stored: &Stored) -> Value {
     let asking = &policy.asking;
     let (secs, then) = asking.expiry.as_ref().map(|(time, then)| (time.as_secs_f64(), then)).unzip();
     let escalate_to = match then {
-        Some(crate::agent::Expiry::Escalate { to }) => Some(to),
+        Some(Expiry::Escalate { to }) => Some(to),
         _ => None,
     };
     json!({
         "name": policy.name, "position": position, "agent": policy.agent, "tool": policy.tool, "mode": mode,
         "argument": argument, "above": above, "equals": equals, "waives": waives, "group": asking.group,
-        "quorum": asking.quorum, "timeoutSeconds": secs, "onTimeout": then.map(|t| t.name()),
+        "quorum": asking.quorum, "timeoutSeconds": secs, "onTimeout": then.map(Expiry::name),
         "escalateTo": escalate_to, "notRequester": asking.not_requester, "setAt": set_at.to_string(),
         "setBy": set_by, "says": policy.says(), "asks": policy.asks(),
     })
