@@ -19,6 +19,7 @@ mod recall;
 mod reply;
 pub mod session;
 mod settle;
+mod speech;
 mod spend;
 mod stats;
 mod wake;
@@ -44,6 +45,7 @@ use commit::{Done, Item, Work};
 pub use inbox::Pushed;
 pub use queues::Switched;
 pub use recall::{Conversation, Entry};
+pub use speech::{Listening, Piece, Speaker};
 pub use wake::{Followed, News};
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
@@ -238,6 +240,7 @@ struct Shared {
     recall: recall::Recall,
     agents: agents::Agents,
     watched: wake::Watched,
+    speech: speech::Speech,
     echo: wake::Echo,
     news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
@@ -374,6 +377,7 @@ impl Runtime {
             recall: recall::Recall::default(),
             agents: agents::Agents::default(),
             watched: wake::Watched::default(),
+            speech: speech::Speech::default(),
             echo: wake::Echo::default(),
             news,
             calls,
@@ -607,6 +611,18 @@ impl Runtime {
             if delay.is_zero() { self.shared.woken(vec![queue]) } else { self.shared.due.notify_one() }
         }
         Ok(queue.is_some())
+    }
+
+    /// Hear what the models of one execution say, as far as this server asks them.
+    #[must_use]
+    pub fn listen(&self, execution: ExecutionId) -> Listening {
+        self.shared.speech.listen(execution)
+    }
+
+    /// Say a model's answer while it comes: if somebody listens, or `unheard` all the same.
+    #[must_use]
+    pub fn speak(&self, call: &ModelCall, unheard: bool) -> Option<Speaker> {
+        self.shared.speech.speak(call.execution, call.attempt, call.turn, unheard)
     }
 
     /// Follow the events of one execution.
