@@ -4,7 +4,7 @@
 default:
     @{{ just_executable() }} --list --unsorted
 
-# Play the story of a run that outlives its worker and its server
+# Play the story of a run that outlives its worker and its server; `just demo approvals`: of one that waits for people
 demo *args:
     cargo run --release -- demo {{ args }}
 
@@ -39,6 +39,11 @@ bench *args:
 # Try the benchmark out; its figures say nothing
 bench-quick *args:
     cargo run --release -- bench --quick {{ args }}
+
+# Measure beside DBOS and Restate, on the same Postgres (needs Node and npm)
+bench-peers *args:
+    npm install --prefix benches/peers --no-package-lock --no-audit --no-fund
+    cargo run --release -- bench --only peers --peer "node benches/peers/dbos.js" --peer "node benches/peers/restate.js" {{ args }}
 
 # Measure the pages over a million runs, beside their goals; writes docs/pages-benchmark.md. `--quick` tries it out
 bench-pages *args:

@@ -15,8 +15,13 @@ use crate::{perform, store, web};
 
 /// Connections for everything but listening. More than this lowers throughput.
 pub(crate) const CONNECTIONS: usize = 16;
-/// Who write, each with a connection of its own.
-pub(crate) const COMMITTERS: usize = 4;
+
+/// How many write, each with a connection of its own. One for each core: more make commits smaller and so dearer; two at
+/// least, so that one can go on while the other waits for its disk.
+pub(crate) fn committers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 4))
+}
+
 /// How long open requests may take when the server drains.
 const DRAIN_SECS: u64 = 4;
 
@@ -117,7 +122,7 @@ async fn serve(
         name: format!("{}:{}", host(), std::process::id()),
         model_calls: options.model_calls,
         model_timeout: models.timeout(),
-        committers: COMMITTERS,
+        committers: committers(),
     };
     let pool = cluster.config().pool(CONNECTIONS)?;
     let (runtime, handed) = Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await?;

@@ -51,6 +51,9 @@ pub struct Options {
     /// With G11: also list the most expensive statements and what the WAL is made of (needs Postgres' contrib modules)
     #[arg(long)]
     pub statements: bool,
+    /// Also measure what this program does with the same Postgres, as benches/peers has some; may be given again
+    #[arg(long, value_name = "COMMAND")]
+    pub peer: Vec<String>,
     /// Write bench.json and bench.html there
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,

@@ -137,7 +137,7 @@ pub enum Command {
     Prices(cost::Prices),
     /// Run the server: API, pages, models and timers in one process
     Serve(serve::Serve),
-    /// Play the story of a run whose worker and server get killed
+    /// Play a story: a run whose worker and server get killed, or one that waits for people
     Demo(demo::Demo),
     /// Perform a tool with any program: input JSON on its stdin, output JSON on its stdout
     Worker(program::Program),

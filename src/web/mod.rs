@@ -59,6 +59,8 @@ pub struct State {
     live: ui::Live,
     /// The numbers above the list of executions.
     summary: ui::Summary,
+    /// How many questions wait for people.
+    waiting: ui::Waiting,
     /// What streams of runs have read.
     pages: Arc<wire::Pages>,
 }
@@ -72,6 +74,7 @@ impl State {
             config,
             live: ui::Live::default(),
             summary: ui::Summary::default(),
+            waiting: ui::Waiting::default(),
             pages: Arc::default(),
         }
     }

@@ -118,7 +118,7 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
         name: format!("bench:{}", std::process::id()),
         model_calls: 1024,
         model_timeout: models.timeout(),
-        committers: crate::server::COMMITTERS,
+        committers: crate::server::committers(),
     };
     let stop = CancellationToken::new();
     let pool = config.pool(crate::server::CONNECTIONS)?;

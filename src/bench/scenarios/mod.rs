@@ -6,13 +6,14 @@ mod latency;
 mod memory;
 mod neighbours;
 mod payload;
+mod peers;
 mod streams;
 mod turns;
 
 use std::time::Duration;
 
 use super::gauge::{Reading, Used};
-use super::load::{Load, Plan};
+use super::load::{Load, Plan, door};
 use super::report::Figure;
 use super::{Error, Options, rig::Rig};
 
@@ -51,6 +52,10 @@ pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Vec<Figure> {
     if options.wants("G1") || options.wants("G11") {
         say("G1, G11: 64 workers, and what a step costs");
         keep("G11", engine::costs(rig, scale, options.statements.then_some(say)).await);
+    }
+    if !options.peer.is_empty() {
+        say("peers: others that do the same");
+        keep("peers", peers::measure(rig, scale, &options.peer, say).await);
     }
     if options.wants("turns") {
         say("turns: one run that goes on and on");

@@ -1,14 +1,16 @@
-//! `tenure demo`: the story of a run whose worker and server get killed, played with real processes.
+//! `tenure demo`: stories of runs whose worker, server and Postgres get killed, played with real processes.
 //!
 //! Each line is printed after it was found to be true. Nothing waits for a time; every wait is for a condition and
 //! has a deadline, and a condition that doesn't come true ends the demo with the reason.
+mod approvals;
 mod processes;
 mod story;
+mod telling;
 pub mod worker;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     failure::{Exit, Failure},
@@ -16,9 +18,21 @@ use super::{
 };
 use processes::Stage;
 
+/// What is played.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Story {
+    /// A run outlives its worker and its server
+    Crash,
+    /// A run waits for people while all of it is killed
+    Approvals,
+}
+
 /// Flags of `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
+    /// Which story
+    #[arg(value_enum, default_value_t = Story::Crash)]
+    story: Story,
     /// Stop everything at the end, instead of keeping the server up to look around
     #[arg(long)]
     exit: bool,
@@ -31,7 +45,12 @@ pub(super) async fn run(demo: Demo, out: Terminal) -> Result<Exit, Failure> {
     let mut stage = Stage::set(demo.data_dir)?;
     let mut interrupted = std::pin::pin!(crate::worker::stop_signal());
     let told = tokio::select! {
-        told = story::tell(&mut stage, out) => told,
+        told = async {
+            match demo.story {
+                Story::Crash => story::tell(&mut stage, out).await,
+                Story::Approvals => approvals::tell(&mut stage, out, !demo.exit).await,
+            }
+        } => told,
         () = &mut interrupted => Err(Failure::new(Exit::Interrupted, "the demo was interrupted")),
     };
     if told.is_ok() && !demo.exit {

@@ -43,6 +43,15 @@ pub(super) struct Stage {
     worker: Option<ToolWorker>,
 }
 
+/// What a tool worker performs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Looks at incidents.
+    Triage,
+    /// Pays money back, and writes each payment into the ledger.
+    Refunds,
+}
+
 /// A worker process, and what it says about its calls.
 struct ToolWorker {
     child: Child,
@@ -116,10 +125,30 @@ impl Stage {
         kill(&mut server, "server").await
     }
 
+    /// SIGKILL Postgres; none of its processes is left when this returns.
+    pub async fn kill_postgres(&self) -> Result<u32, Failure> {
+        let pid = running_postgres(&self.data_dir)
+            .ok_or_else(|| Failure::new(Exit::Failed, "no Postgres of the demo runs"))?;
+        kill_process(pid, Signal::KILL)
+            .map_err(|error| Failure::new(Exit::Failed, "could not kill Postgres").because(error))?;
+        let deadline = Instant::now() + OBEY;
+        while has_postgres(&self.data_dir) {
+            if Instant::now() > deadline {
+                return Err(Failure::new(Exit::TimedOut, "Postgres was killed, and parts of it live on"));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
     /// Start a tool worker whose calls take `call`, under leases of `lease`. Returns its process id.
-    pub fn start_worker(&mut self, lease: Duration, call: Duration) -> Result<u32, Failure> {
-        let mut child = Command::new(&self.binary)
-            .args(["demo-worker", "--server", &self.api.server.to_string()])
+    pub fn start_worker(&mut self, job: Job, lease: Duration, call: Duration) -> Result<u32, Failure> {
+        let mut command = Command::new(&self.binary);
+        command.args(["demo-worker", "--server", &self.api.server.to_string()]);
+        if job == Job::Refunds {
+            command.arg("--ledger").arg(self.ledger());
+        }
+        let mut child = command
             .args(["--lease-secs", &lease.as_secs().to_string(), "--call-ms", &call.as_millis().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -196,6 +225,11 @@ impl Stage {
         format!("the server's log is {}", self.log().display())
     }
 
+    /// Where payments are written, one per line.
+    pub fn ledger(&self) -> PathBuf {
+        self.data_dir.join("demo-ledger.txt")
+    }
+
     fn log(&self) -> PathBuf {
         self.data_dir.join("demo-server.log")
     }
@@ -245,16 +279,27 @@ async fn stop(name: &str, mut child: Child) -> Result<ExitStatus, Failure> {
     ))
 }
 
-/// The Postgres that holds a cluster in or directly below `dir`, if it is alive. A stale file may name a process id that
-/// has become somebody else's; Postgres works in its data directory, and nobody else does.
-fn running_postgres(dir: &Path) -> Option<Pid> {
-    let below = std::fs::read_dir(dir).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    below.chain([dir.to_owned()]).find_map(|dir| {
-        let pid_file = std::fs::read_to_string(dir.join("postmaster.pid")).ok()?;
-        let pid = Pid::from_raw(pid_file.lines().next()?.trim().parse().ok()?)?;
-        let works_in = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
-        (works_in == dir && test_kill_process(pid).is_ok()).then_some(pid)
-    })
+/// The Postgres of `data_dir`, if it is alive. A stale file may name a process id that has become somebody else's; Postgres
+/// works in its cluster's directory, and nobody else does.
+fn running_postgres(data_dir: &Path) -> Option<Pid> {
+    let cluster = cluster(data_dir)?;
+    let pid_file = std::fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    let pid = Pid::from_raw(pid_file.lines().next()?.trim().parse().ok()?)?;
+    let works_in = std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).ok()?;
+    (works_in == cluster && test_kill_process(pid).is_ok()).then_some(pid)
+}
+
+/// Where the cluster of `data_dir` is; its directory may be a link to where Postgres's account can reach it.
+fn cluster(data_dir: &Path) -> Option<PathBuf> {
+    data_dir.join("postgres/data").canonicalize().ok()
+}
+
+/// Whether anything of the Postgres of `data_dir` is alive; its parts outlive a killed Postgres for a moment.
+fn has_postgres(data_dir: &Path) -> bool {
+    let Some(cluster) = cluster(data_dir) else { return false };
+    let mut all =
+        std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    all.any(|process| std::fs::read_link(process.join("cwd")).is_ok_and(|works_in| works_in == cluster))
 }
 
 fn last_line(log: &Path) -> String {

@@ -1,18 +1,18 @@
-//! What happens in the demo, in order, and what must be true for each line of it to be printed.
+//! A run outlives its worker and its server: what happens, in order, and what must be true for each line to be printed.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 use super::{
-    processes::Stage,
+    processes::{Job, Stage},
+    telling::{PATIENCE, Teller, broken, expect, open, until},
     worker::{BEGAN, ENDED, TOOL},
 };
 use crate::cli::{
     agent::status::{Snapshot, result},
-    failure::{Exit, Failure},
+    failure::Failure,
     terminal::{Ink, Terminal},
     text,
 };
@@ -26,27 +26,6 @@ const LEASE: Duration = Duration::from_secs(3);
 const FIRST_CALL: Duration = Duration::from_mins(1);
 /// The second call outlives the server, whose restart takes less than this.
 const SECOND_CALL: Duration = Duration::from_secs(2);
-/// How long anything may take to come true.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Time between two looks.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Tells the story line by line, each with the time since it began.
-struct Teller {
-    out: Terminal,
-    began: Instant,
-}
-
-impl Teller {
-    fn says(&self, what: impl AsRef<str>) {
-        let time = format!("{:>6.2}s", self.began.elapsed().as_secs_f64());
-        self.out.say(format!("{}  {}", self.out.paint(Ink::Dim, &time), what.as_ref()));
-    }
-
-    fn adds(&self, what: impl AsRef<str>) {
-        self.out.say(format!("{:9}{}", "", what.as_ref()));
-    }
-}
 
 /// One try at a task, as the timeline tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +65,9 @@ impl Attempt {
 }
 
 pub(super) async fn tell(stage: &mut Stage, out: Terminal) -> Result<(), Failure> {
-    let teller = Teller { out, began: Instant::now() };
+    let teller = Teller::new(out);
     open(stage, &teller).await?;
+    deploy(stage, &teller).await?;
     let id = start_without_worker(stage, &teller).await?;
     let first_kill = kill_worker_in_mid_call(stage, &teller, &id).await?;
     kill_server_in_mid_call(stage, &teller, &id).await?;
@@ -97,14 +77,7 @@ pub(super) async fn tell(stage: &mut Stage, out: Terminal) -> Result<(), Failure
     Ok(())
 }
 
-/// The server is up and the agent deployed.
-async fn open(stage: &mut Stage, teller: &Teller) -> Result<(), Failure> {
-    if stage.has_other_port() {
-        teller.says(format!("Port 6767 is taken; the demo uses {}.", stage.port));
-    }
-    teller.says(format!("Starting a server and its own Postgres under {} …", stage.data_dir.display()));
-    let (pid, took) = stage.start_server().await?;
-    teller.says(format!("Server up at {} (process {pid}, {}).", stage.api.server, text::duration(took)));
+async fn deploy(stage: &Stage, teller: &Teller) -> Result<(), Failure> {
     let deployed = stage.api.post(&["api", "agent", "deploy"], &json!({"agentConfig": agent()})).await?;
     expect(deployed["agentName"] == AGENT, "the server deployed another agent")?;
     teller.says(format!("Agent {AGENT} deployed; its tool {TOOL} lives in another process."));
@@ -133,7 +106,7 @@ async fn start_without_worker(stage: &Stage, teller: &Teller) -> Result<String, 
 
 /// The worker dies in the middle of its call, and the server notices. Returns when it died.
 async fn kill_worker_in_mid_call(stage: &mut Stage, teller: &Teller, id: &str) -> Result<Timestamp, Failure> {
-    let pid = stage.start_worker(LEASE, FIRST_CALL)?;
+    let pid = stage.start_worker(Job::Triage, LEASE, FIRST_CALL)?;
     teller.says(format!("Worker started (process {pid})."));
     let attempt = call_began(stage).await?;
     teller.says(format!("The worker has begun the call (attempt {attempt})."));
@@ -159,7 +132,7 @@ async fn kill_worker_in_mid_call(stage: &mut Stage, teller: &Teller, id: &str) -
 
 /// A new worker gets the same call, and the server dies while it works.
 async fn kill_server_in_mid_call(stage: &mut Stage, teller: &Teller, id: &str) -> Result<(), Failure> {
-    let pid = stage.start_worker(LEASE, SECOND_CALL)?;
+    let pid = stage.start_worker(Job::Triage, LEASE, SECOND_CALL)?;
     teller.says(format!("Another worker started (process {pid})."));
     let attempt = call_began(stage).await?;
     teller.says(format!("It has begun the same call again (attempt {attempt})."));
@@ -241,37 +214,6 @@ async fn call_began(stage: &mut Stage) -> Result<String, Failure> {
 async fn attempts(stage: &Stage, id: &str) -> Result<Vec<Attempt>, Failure> {
     let timeline = stage.api.get(&["api", "executions", id, "timeline"]).await?;
     Ok(timeline["attempts"].as_array().into_iter().flatten().map(Attempt::read).collect())
-}
-
-/// Look until `holds` gives a value. A server that fails to answer is looked at again, too.
-async fn until<T>(
-    what: &str,
-    mut holds: impl AsyncFnMut() -> Result<Option<T>, Failure>,
-) -> Result<T, Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut last = None;
-    while Instant::now() < deadline {
-        match holds().await {
-            Ok(Some(value)) => return Ok(value),
-            Ok(None) => {}
-            Err(failure) => last = Some(failure),
-        }
-        sleep(LOOK).await;
-    }
-    let failure =
-        Failure::new(Exit::TimedOut, format!("waited {} in vain until {what}", text::duration(PATIENCE)));
-    Err(match last {
-        Some(last) => failure.because(last),
-        None => failure.because(format!("it was not true at {}", Timestamp::now())),
-    })
-}
-
-fn expect(holds: bool, otherwise: &str) -> Result<(), Failure> {
-    if holds { Ok(()) } else { Err(broken(otherwise)) }
-}
-
-fn broken(what: &str) -> Failure {
-    Failure::new(Exit::Failed, what)
 }
 
 fn agent() -> Value {

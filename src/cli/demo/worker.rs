@@ -1,7 +1,12 @@
-//! The demo's tool worker, a process of its own: `tenure demo-worker`. It says on standard output when a call begins
+//! The demo's tool workers, each a process of its own: `tenure demo-worker`. It says on standard output when a call begins
 //! and ends, so that the demo can kill it in the middle.
 
-use std::{io::Write, time::Duration};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -14,8 +19,10 @@ use crate::{
     worker::{Context, Tool, ToolError, Worker, stop_signal},
 };
 
-/// The tool's name.
+/// The tool that looks at incidents.
 pub(super) const TOOL: &str = "fetch_incident_context";
+/// The tool that pays money back.
+pub(super) const REFUND: &str = "refund";
 /// What it says when a call begins, before the attempt's id.
 pub(super) const BEGAN: &str = "began ";
 /// What it says when a call has ended, before the attempt's id.
@@ -30,6 +37,9 @@ pub struct DemoWorker {
     /// How long a call takes
     #[arg(long, value_name = "MS", default_value_t = 2_000)]
     call_ms: u64,
+    /// Pay money back instead, and write each payment into this file
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -72,14 +82,51 @@ fn incident(question: Question) -> Incident {
     }
 }
 
+#[derive(Deserialize)]
+struct Refund {
+    order: String,
+    amount: f64,
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    order: String,
+    amount: f64,
+    was_paid_before: bool,
+}
+
+/// Pay, like a bank that takes each key once: a payment that stands in the ledger is not made again.
+fn pay(ledger: &Path, refund: &Refund, call: &Context) -> Result<Receipt, ToolError> {
+    let key = &call.idempotency_key;
+    let payments = std::fs::read_to_string(ledger).unwrap_or_default();
+    let was_paid_before = payments.lines().any(|line| line.split(' ').next() == Some(key));
+    if !was_paid_before {
+        let mut file = File::options().create(true).append(true).open(ledger)?;
+        writeln!(file, "{key} order {} amount {}", refund.order, refund.amount)?;
+    }
+    Ok(Receipt { order: refund.order.clone(), amount: refund.amount, was_paid_before })
+}
+
 pub(in crate::cli) async fn run(worker: DemoWorker, server: &ServerUrl) -> Result<Exit, Failure> {
     let takes = Duration::from_millis(worker.call_ms);
-    let tool = Tool::new(TOOL, move |question: Question, call: Context| async move {
-        say(BEGAN, &call)?;
-        tokio::time::sleep(takes).await; // A slow monitoring system.
-        say(ENDED, &call)?;
-        Ok(incident(question))
-    });
+    let tool = match worker.ledger {
+        None => Tool::new(TOOL, move |question: Question, call: Context| async move {
+            say(BEGAN, &call)?;
+            tokio::time::sleep(takes).await; // A slow monitoring system.
+            say(ENDED, &call)?;
+            Ok(incident(question))
+        }),
+        Some(ledger) => Tool::new(REFUND, move |refund: Refund, call: Context| {
+            let ledger = ledger.clone();
+            async move {
+                let receipt = pay(&ledger, &refund, &call)?;
+                say(BEGAN, &call)?;
+                tokio::time::sleep(takes).await; // A slow bank.
+                say(ENDED, &call)?;
+                Ok(receipt)
+            }
+        }),
+    };
     Worker::new(server.to_string())
         .with(tool.lease(Duration::from_secs(worker.lease_secs)))
         .run_until(stop_signal())

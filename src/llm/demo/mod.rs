@@ -1,6 +1,7 @@
 //! The provider `demo`: built in, deterministic, needs no key.
 //!
 //! - `demo/incident-commander` plays the incident story with the tool `fetch_incident_context`.
+//! - `demo/refund-desk` asks for two refunds with the tool `refund`.
 //! - `demo/echo` answers with the last thing a user said.
 //! - `demo/script:/path/to/file.json` plays a script; `demo/<name>` plays the script of that name in
 //!   the file that `TENURE_DEMO_SCRIPT` names.
@@ -16,6 +17,7 @@ use super::draft::{Draft, DraftCall};
 use super::{Error, Message, Reply, Request, Usage};
 
 mod incident;
+mod refunds;
 pub(super) mod script;
 
 use script::{Scripts, Step};
@@ -52,9 +54,10 @@ impl Demo {
                 tokio::time::sleep(THINKING).await;
                 Ok(answer(request, incident::step(request)))
             }
+            "refund-desk" => Ok(answer(request, refunds::step(request))),
             "echo" => Ok(answer(request, Step::say(last_user_text(request)))),
             _ => Err(Error::Invalid(format!(
-                "demo/{name} does not exist. Use demo/incident-commander, demo/echo, \
+                "demo/{name} does not exist. Use demo/incident-commander, demo/refund-desk, demo/echo, \
                  demo/script:/path/to/file.json or a name from the file in TENURE_DEMO_SCRIPT."
             ))),
         }

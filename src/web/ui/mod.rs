@@ -33,6 +33,7 @@ use askama::Template;
 
 use super::Problem;
 pub use executions::Summary;
+pub use kit::Waiting;
 pub use kit::live::Live;
 use kit::{Base, Format, Viewer};
 

@@ -77,7 +77,10 @@ fn ink(kind: &str) -> &'static str {
         "tool_called" | "tool_returned" | "check_called" | "checked" => "t-tool",
         "attempt_failed" => "t-retry",
         "attempt_lost" | "tool_failed" | "model_failed" | "check_failed" | "failed" | "timed_out" => "t-fail",
-        "paused" | "resumed" | "signalled" | "stop_requested" | "terminated" => "t-human",
+        "approval_asked" | "approval_approved" | "approval_denied" | "approval_answered"
+        | "approval_escalated" | "paused" | "resumed" | "signalled" | "stop_requested" | "terminated" => {
+            "t-human"
+        }
         "completed" => "t-ok",
         _ => "",
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Viewer;
+use super::{Viewer, waiting};
 use crate::web::ui::shown;
 
 /// For `templates/base.html`.
@@ -26,6 +26,8 @@ pub struct Base {
     pub now: Timestamp,
     /// The same in the viewer's zone.
     pub as_of: String,
+    /// How many questions wait for people; empty for none.
+    pub waiting: String,
 }
 
 impl Base {
@@ -45,6 +47,7 @@ impl Base {
             live: String::new(),
             now: viewer.now,
             as_of: viewer.zone.clock(viewer.now),
+            waiting: waiting::shown(viewer.waiting),
         }
     }
 

@@ -142,10 +142,13 @@ where
                 views.insert(key.clone(), view.clone());
                 count(&views);
                 let viewer = Viewer { token: String::new(), name: String::new(), cookie: None, ..viewer };
-                let own = state.clone();
+                let (own, draw) = (state.clone(), Arc::new(draw));
                 let draw: Draw = Box::new(move || {
-                    let viewer = Viewer { now: jiff::Timestamp::now(), ..viewer.clone() };
-                    Box::pin(draw(own.clone(), viewer))
+                    let (own, viewer, draw) = (own.clone(), viewer.clone(), draw.clone());
+                    Box::pin(async move {
+                        let viewer = viewer.looks_again(&own).await;
+                        draw(own, viewer).await
+                    })
                 });
                 tokio::spawn(keep(state.clone(), key, view, follow, draw));
                 frames

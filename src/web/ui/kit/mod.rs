@@ -5,6 +5,7 @@
 //!   Base     what the frame of every page needs
 //!   Report   the same answer for programs: JSON, CSV, plain text
 //!   live     parts of a page that follow the database
+//!   waiting  how many questions wait for people
 //!   form     forms that only our own pages can send
 //! ```
 
@@ -14,7 +15,9 @@ pub mod live;
 pub mod look;
 pub mod report;
 pub mod viewer;
+pub mod waiting;
 
 pub use base::{Base, Copies, Statement};
 pub use report::{Cell, Report, Sheet};
 pub use viewer::{Format, Viewer, named};
+pub use waiting::Waiting;

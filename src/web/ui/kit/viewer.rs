@@ -1,15 +1,17 @@
 //! Who looks at a page, and what it wants to get: read from the address, the headers and two cookies.
 
-use std::future::{Ready, ready};
+use std::future::Future;
+use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use jiff::Timestamp;
 
 use super::form;
-use crate::web::Problem;
 use crate::web::ui::shown::Zone;
+use crate::web::{Problem, State};
 
 /// Cookie of the theme: `light` or `dark`; without it the system decides.
 pub const THEME: &str = "tenure_theme";
@@ -90,6 +92,8 @@ pub struct Viewer {
     pub origin: String,
     /// When it asked.
     pub now: Timestamp,
+    /// How many questions wait for people.
+    pub waiting: i64,
 }
 
 impl Viewer {
@@ -120,7 +124,14 @@ impl Viewer {
             server: (!is_usual && is_plain).then(|| origin.clone()),
             origin,
             now: Timestamp::now(),
+            waiting: request.app_data::<Data<State>>().map_or(0, |state| state.waiting.known()),
         }
+    }
+
+    /// The same one, looking now.
+    pub async fn looks_again(&self, state: &State) -> Self {
+        let waiting = state.waiting.now(state.runtime.pool()).await;
+        Self { now: Timestamp::now(), waiting, ..self.clone() }
     }
 
     /// `--server ADDRESS` with a space before it, where the command line needs it.
@@ -136,10 +147,17 @@ pub fn theme(name: &str) -> &'static str {
 
 impl FromRequest for Viewer {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::of(request)))
+        let viewer = Self::of(request);
+        let state = request.app_data::<Data<State>>().cloned();
+        Box::pin(async move {
+            match state {
+                Some(state) if viewer.format == Format::Html => Ok(viewer.looks_again(&state).await),
+                _ => Ok(viewer),
+            }
+        })
     }
 }
 
