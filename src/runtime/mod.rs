@@ -20,6 +20,7 @@ mod recall;
 mod reply;
 pub mod session;
 mod settle;
+mod speech;
 mod spend;
 mod stats;
 mod wake;
@@ -45,6 +46,7 @@ use commit::{Done, Item, Work};
 pub use inbox::Pushed;
 pub use queues::Switched;
 pub use recall::{Conversation, Entry};
+pub use speech::{Listening, Piece, Speaker};
 pub use wake::{Followed, News};
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
@@ -240,6 +242,7 @@ struct Shared {
     agents: agents::Agents,
     policies: policies::Policies,
     watched: wake::Watched,
+    speech: speech::Speech,
     echo: wake::Echo,
     news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
@@ -379,6 +382,7 @@ impl Runtime {
             agents: agents::Agents::default(),
             policies,
             watched: wake::Watched::default(),
+            speech: speech::Speech::default(),
             echo: wake::Echo::default(),
             news,
             calls,
@@ -621,6 +625,18 @@ impl Runtime {
             if delay.is_zero() { self.shared.woken(vec![queue]) } else { self.shared.due.notify_one() }
         }
         Ok(queue.is_some())
+    }
+
+    /// Hear what the models of one execution say, as far as this server asks them.
+    #[must_use]
+    pub fn listen(&self, execution: ExecutionId) -> Listening {
+        self.shared.speech.listen(execution)
+    }
+
+    /// Say a model's answer while it comes: if somebody listens, or `unheard` all the same.
+    #[must_use]
+    pub fn speak(&self, call: &ModelCall, unheard: bool) -> Option<Speaker> {
+        self.shared.speech.speak(call.execution, call.attempt, call.turn, unheard)
     }
 
     /// Follow the events of one execution.
