@@ -14,9 +14,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::Failure;
 use crate::json::Json;
-use crate::llm::{Class, Model};
+use crate::llm::{Class, LiveTokens, Model};
 use crate::prompt;
-use crate::runtime::{Error, ModelCall, ModelFailure, ModelOutcome, Runtime};
+use crate::runtime::{Error, ModelCall, ModelFailure, ModelOutcome, Runtime, Speaker};
 use crate::store;
 
 /// How long calls that are open may go on when the server drains.
@@ -80,7 +80,10 @@ async fn perform(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> Mode
     };
     let condensed = prompt.condensed.as_ref().map(Json::of);
     let began = Instant::now();
-    let result = model.complete(&prompt.request).await;
+    let result = match speaker(runtime, model, call) {
+        None => model.complete(&prompt.request).await,
+        Some(speaker) => model.complete_aloud(&prompt.request, &mut |piece| speaker.say(piece)).await,
+    };
     let outcome = if result.is_ok() { "answered" } else { "failed" };
     metrics::histogram!("tenure_model_call_seconds", "model" => call.agent.model.clone(), "outcome" => outcome)
         .record(began.elapsed());
@@ -93,6 +96,14 @@ async fn perform(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> Mode
         ModelFailure { error: error.to_string(), failure }
     });
     ModelOutcome { result, condensed }
+}
+
+/// Somebody to tell the answer to while it comes.
+fn speaker(runtime: &Runtime, model: &dyn Model, call: &ModelCall) -> Option<Speaker> {
+    match model.live_tokens() {
+        LiveTokens::Never => None,
+        policy => runtime.speak(call, policy == LiveTokens::Always),
+    }
 }
 
 async fn prompt_of(

@@ -174,6 +174,8 @@ fn http_server(
         .disable_signals()
         .shutdown_timeout(DRAIN_SECS)
         .client_request_timeout(Duration::from_secs(10))
+        // Of a stream that is told much at once, so much waits to be written, not more; each connection keeps it.
+        .h1_write_buffer_size(WRITTEN)
         .on_connect(|connection, _| forget_the_silent(connection))
         // Who hangs up while it waits for work gets none: what it would have got goes to somebody who is there.
         .h1_allow_half_closed(false)
@@ -182,6 +184,8 @@ fn http_server(
     Ok(server)
 }
 
+/// Bytes that are gathered for a connection before they are written.
+const WRITTEN: usize = 8 * 1024;
 /// Who takes none of what it was sent for that long is gone.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -21,6 +21,23 @@
     });
     ready(document.getElementById(id) || document);
   };
+  // What a model says while it says it; the whole answer is drawn when it is stored.
+  const speech = { isOver: true };
+  const hush = () => {
+    const box = $("#speech");
+    if (box && speech.isOver) box.hidden = true;
+  };
+  const speak = ({ at, text, last }) => {
+    const box = $("#speech");
+    if (!box) return;
+    const said = $("pre", box);
+    if (at === 0) said.textContent = "";
+    said.append(text);
+    box.hidden = !said.textContent;
+    speech.isOver = last;
+    // It may have been drawn before its last piece came.
+    if (last) setTimeout(hush, 1000);
+  };
   let source, retry;
   const sign = (word, on) => {
     const live = $("#live");
@@ -39,7 +56,11 @@
       const { id, html } = JSON.parse(event.data);
       morph(id, html);
     });
-    source.addEventListener("drawn", () => document.dispatchEvent(new Event("drawn")));
+    source.addEventListener("tokens", (event) => speak(JSON.parse(event.data)));
+    source.addEventListener("drawn", () => {
+      hush();
+      document.dispatchEvent(new Event("drawn"));
+    });
     source.addEventListener("error", () => {
       sign("Reconnecting", false);
       if (source && source.readyState === EventSource.CLOSED) {

@@ -100,6 +100,8 @@ pub struct Stream<'a> {
     api: &'a Api,
     out: Terminal,
     execution: String,
+    /// Whether to be told what models say, too.
+    tokens: bool,
     /// The number of the last event that was handed out.
     pub last: Option<u64>,
     connection: Option<Response>,
@@ -109,14 +111,15 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// The events after number `last`; all of them for `None`.
+    /// The events after number `last`; all of them for `None`. With `tokens` also what models say, as it comes.
     #[must_use]
-    pub fn new(api: &'a Api, out: Terminal, execution: &str, last: Option<u64>) -> Self {
+    pub fn new(api: &'a Api, out: Terminal, execution: &str, last: Option<u64>, tokens: bool) -> Self {
         let (connection, decoder, ready) = (None, Decoder::default(), std::collections::VecDeque::new());
         Self {
             api,
             out,
             execution: execution.into(),
+            tokens,
             last,
             connection,
             decoder,
@@ -167,6 +170,9 @@ impl<'a> Stream<'a> {
                 .header(header::ACCEPT, "text/event-stream");
             if let Some(last) = self.last {
                 request = request.header("Last-Event-ID", last);
+            }
+            if self.tokens {
+                request = request.query(&[("tokens", "1")]);
             }
             match self.api.send(request).await {
                 Ok(connection) => {

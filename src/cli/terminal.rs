@@ -57,6 +57,13 @@ impl Terminal {
         write(&mut io::stdout().lock(), line.as_ref());
     }
 
+    /// A part of a line on standard output, made safe by the caller.
+    pub fn part(self, text: impl AsRef<str>) {
+        end_with_the_pipe(
+            write!(io::stdout().lock(), "{}", text.as_ref()).and_then(|()| io::stdout().flush()),
+        );
+    }
+
     /// One line on standard error, for what is not the answer.
     pub fn note(self, line: impl AsRef<str>) {
         write(&mut io::stderr().lock(), &self.paint(Ink::Dim, line.as_ref()));
@@ -140,7 +147,12 @@ impl Terminal {
 
 /// A reader that has gone away (`tenure agent list | head -1`) ends the command quietly.
 fn write(to: &mut impl Write, line: &str) {
-    if let Err(error) = writeln!(to, "{line}").and_then(|()| to.flush())
+    end_with_the_pipe(writeln!(to, "{line}").and_then(|()| to.flush()));
+}
+
+/// Who reads no further has seen enough.
+fn end_with_the_pipe(written: io::Result<()>) {
+    if let Err(error) = written
         && error.kind() == ErrorKind::BrokenPipe
     {
         std::process::exit(0);

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use serde_json::{Map, Value};
 
@@ -12,6 +12,8 @@ use super::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer is read, in bytes.
 const MAX_REPLY: usize = 10 * 1024 * 1024;
+/// An event stream may be so many times as long.
+const PER_PIECE: usize = 10;
 /// How much of a refused answer a person gets to see, in characters.
 const SHOWN: usize = 500;
 /// The longest wait that a provider can ask for.
@@ -44,6 +46,14 @@ pub(super) struct Target<'a> {
 /// Changes a request that was refused with this text into one that may pass; `false` when it can't.
 pub(super) type Fallback = fn(body: &mut Map<String, Value>, refusal: &str) -> bool;
 
+/// Puts an answer together that comes piece by piece.
+pub(super) trait Pieces {
+    /// The next piece.
+    fn take(&mut self, piece: Value);
+    /// All of it, as if it had come at once; `None` when its end is missing.
+    fn whole(&mut self) -> Option<Value>;
+}
+
 impl Http {
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
@@ -68,14 +78,28 @@ impl Http {
         target: &Target<'_>,
         path: &[&str],
         extra: &[(&'static str, &'static str)],
+        body: Map<String, Value>,
+        fallbacks: &[Fallback],
+    ) -> Result<Value, Error> {
+        self.post_aloud(target, path, extra, body, fallbacks, None).await
+    }
+
+    /// The same; an answer that comes as an event stream is put together by `pieces`.
+    pub(super) async fn post_aloud(
+        &self,
+        target: &Target<'_>,
+        path: &[&str],
+        extra: &[(&'static str, &'static str)],
         mut body: Map<String, Value>,
         fallbacks: &[Fallback],
+        mut pieces: Option<&mut (dyn Pieces + Send)>,
     ) -> Result<Value, Error> {
         let url = target.url(path)?;
         let headers = target.headers(extra)?;
         let mut left = fallbacks.to_vec();
         loop {
-            let error = match self.send(target, &url, &headers, &body).await {
+            let pieces = pieces.as_mut().map(|pieces| &mut **pieces as &mut (dyn Pieces + Send));
+            let error = match self.send(target, &url, &headers, &body, pieces).await {
                 Err(error) => error,
                 answer => return answer,
             };
@@ -94,11 +118,19 @@ impl Http {
         url: &Url,
         headers: &HeaderMap,
         body: &Map<String, Value>,
+        pieces: Option<&mut (dyn Pieces + Send)>,
     ) -> Result<Value, Error> {
         let sent = self.client.post(url.clone()).headers(headers.clone()).json(body).send().await;
         let response = sent.map_err(|e| self.broken(target, &e))?;
         let status = response.status();
         let retry_after = retry_after(response.headers(), Timestamp::now());
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if let Some(pieces) = pieces
+            && status.is_success()
+            && kind.starts_with("text/event-stream")
+        {
+            return self.read_pieces(target, response, pieces).await;
+        }
         let bytes = self.read(target, response).await?;
         if !status.is_success() {
             return Err(target.status(status.as_u16(), &bytes, retry_after));
@@ -116,6 +148,44 @@ impl Http {
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes)
+    }
+
+    /// Reads an event stream to its end; lines that are no data are signs of life.
+    async fn read_pieces(
+        &self,
+        target: &Target<'_>,
+        mut response: Response,
+        pieces: &mut (dyn Pieces + Send),
+    ) -> Result<Value, Error> {
+        let too_large = || Error::TooLarge { provider: target.provider.to_owned(), limit: MAX_REPLY };
+        let (mut rest, mut all) = (Vec::new(), 0);
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.broken(target, &e))? {
+            rest.extend_from_slice(&chunk);
+            all += chunk.len();
+            let mut begin = 0;
+            while let Some(end) = rest[begin..].iter().position(|byte| *byte == b'\n') {
+                let line = &rest[begin..begin + end];
+                begin += end + 1;
+                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                let data = data.trim_ascii();
+                if data == b"[DONE]" || data.is_empty() {
+                    continue;
+                }
+                let piece =
+                    serde_json::from_slice(data).map_err(|e| target.unreadable(&e.to_string(), data))?;
+                pieces.take(piece);
+            }
+            rest.drain(..begin);
+            // Around each piece stands much that is the same each time.
+            if rest.len() > MAX_REPLY || all > PER_PIECE * MAX_REPLY {
+                return Err(too_large());
+            }
+        }
+        pieces.whole().ok_or_else(|| {
+            let address = target.base.origin().ascii_serialization();
+            let cause = "the answer broke off".to_owned();
+            Error::Unreachable { provider: target.provider.to_owned(), address, cause }
+        })
     }
 
     fn broken(&self, target: &Target<'_>, error: &reqwest::Error) -> Error {

@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+mod aloud;
 mod anthropic;
 mod demo;
 mod draft;
@@ -57,6 +58,36 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// See [`Error`]; [`Error::class`] says whether asking again may help.
     async fn complete(&self, request: &Request) -> Result<Reply, Error>;
+
+    /// The same, and tells `say` the text of the answer piece by piece, where the provider can. The answer counts, not the
+    /// pieces.
+    ///
+    /// # Errors
+    /// As [`Model::complete`], also after pieces were told.
+    async fn complete_aloud(&self, request: &Request, say: Say<'_>) -> Result<Reply, Error> {
+        let _ = say;
+        self.complete(request).await
+    }
+
+    /// When to ask for pieces.
+    fn live_tokens(&self) -> LiveTokens {
+        LiveTokens::default()
+    }
+}
+
+/// Takes the next piece of an answer's text.
+pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);
+
+/// When models are asked to answer piece by piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LiveTokens {
+    /// Never.
+    Never,
+    /// When somebody listens at the moment of asking.
+    #[default]
+    Watched,
+    /// Always, so that who comes in the middle of an answer hears it as well.
+    Always,
 }
 
 /// One question to a model: the whole conversation and what the model may do.

@@ -2,10 +2,11 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::aloud::Aloud;
 use super::draft::{Draft, DraftCall};
 use super::http::{Fallback, Http, Target};
 use super::media::Media;
-use super::{Arguments, Call, Error, Finish, Message, Reply, Request, ToolSpec, Usage};
+use super::{Arguments, Call, Error, Finish, Message, Reply, Request, Say, ToolSpec, Usage};
 
 /// Where a provider differs from `OpenAI`.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,10 @@ const WITHOUT_TEMPERATURE: [&str; 4] = ["o1", "o3", "o4", "gpt-5"];
 
 /// What is changed when a provider refuses a request for an optional part of it.
 const FALLBACKS: &[Fallback] = &[
+    |body, refusal| {
+        let is_refused = refusal.contains("stream") && body.remove("stream").is_some();
+        is_refused && body.remove("stream_options").is_some()
+    },
     |body, refusal| refusal.contains("temperature") && body.remove("temperature").is_some(),
     |body, refusal| refusal.contains("reasoning_effort") && body.remove("reasoning_effort").is_some(),
     |body, refusal| {
@@ -45,9 +50,19 @@ pub(super) async fn complete(
     dialect: Dialect,
     model: &str,
     request: &Request,
+    say: Option<Say<'_>>,
 ) -> Result<Reply, Error> {
-    let body = body(dialect, model, request)?;
-    let answer = http.post(target, &["chat", "completions"], &[], body, FALLBACKS).await?;
+    let mut body = body(dialect, model, request)?;
+    let path = ["chat", "completions"];
+    let answer = match say {
+        None => http.post(target, &path, &[], body, FALLBACKS).await?,
+        Some(say) => {
+            body.insert("stream".into(), true.into());
+            body.insert("stream_options".into(), json!({ "include_usage": true }));
+            let mut pieces = Aloud::new(say);
+            http.post_aloud(target, &path, &[], body, FALLBACKS, Some(&mut pieces)).await?
+        }
+    };
     read(target, &answer)
 }
 

@@ -1,14 +1,15 @@
 //! The providers that Tenure knows, as data, and the registry that sends a request to the right one.
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::HeaderName;
 
-use super::demo::Demo;
+use super::demo::{self, Demo};
 use super::http::{Http, Target};
 use super::openai::{self, Dialect};
-use super::{Error, Model, Reply, Request, anthropic, gemini};
+use super::{Error, LiveTokens, Model, Reply, Request, Say, anthropic, gemini};
 
 /// How long a whole request may take unless `TENURE_MODEL_TIMEOUT_SECS` says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -97,6 +98,8 @@ struct Configured {
     base: Option<Url>,
     /// Azure: the deployment that answers, whatever the model's name.
     deployment: Option<String>,
+    /// It has once answered piece by piece and said nothing of tokens: it isn't asked to again, so that costs are known.
+    counts_nothing: AtomicBool,
 }
 
 /// Every model that this server can ask.
@@ -104,6 +107,7 @@ pub struct Models {
     http: Http,
     providers: Vec<Configured>,
     demo: Demo,
+    live_tokens: LiveTokens,
 }
 
 impl Models {
@@ -113,8 +117,8 @@ impl Models {
         self.http.timeout()
     }
 
-    /// Reads keys, base URLs, `TENURE_MODEL_TIMEOUT_SECS` and `TENURE_DEMO_SCRIPT` through `env`
-    /// (`main` passes the process environment). An empty variable counts as unset.
+    /// Reads keys, base URLs, `TENURE_MODEL_TIMEOUT_SECS`, `TENURE_LIVE_TOKENS` and `TENURE_DEMO_SCRIPT` through
+    /// `env` (`main` passes the process environment). An empty variable counts as unset.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the variable that can't be used and how to write it.
@@ -132,7 +136,16 @@ impl Models {
         };
         let providers = PROVIDERS.iter().map(|p| Configured::from_env(p, &env)).collect::<Result<_, _>>()?;
         let demo = Demo::new(env("TENURE_DEMO_SCRIPT").as_deref())?;
-        Ok(Self { http: Http::new(timeout)?, providers, demo })
+        let live_tokens = match env("TENURE_LIVE_TOKENS").as_deref() {
+            None | Some("watched") => LiveTokens::Watched,
+            Some("always") => LiveTokens::Always,
+            Some("never") => LiveTokens::Never,
+            Some(other) => {
+                let problem = "is none of watched, always, never";
+                return Err(Error::Invalid(format!("TENURE_LIVE_TOKENS '{other}' {problem}")));
+            }
+        };
+        Ok(Self { http: Http::new(timeout)?, providers, demo, live_tokens })
     }
 
     /// Whether this server can ask models of `provider` for agents without a base URL of their own
@@ -161,10 +174,28 @@ impl Models {
 
 #[async_trait]
 impl Model for Models {
-    #[tracing::instrument(skip_all, fields(execution.id = %request.execution, turn = request.turn, model = %request.model))]
     async fn complete(&self, request: &Request) -> Result<Reply, Error> {
+        self.ask(request, None).await
+    }
+
+    async fn complete_aloud(&self, request: &Request, say: Say<'_>) -> Result<Reply, Error> {
+        self.ask(request, Some(say)).await
+    }
+
+    fn live_tokens(&self) -> LiveTokens {
+        self.live_tokens
+    }
+}
+
+impl Models {
+    #[tracing::instrument(skip_all, fields(execution.id = %request.execution, turn = request.turn, model = %request.model))]
+    async fn ask(&self, request: &Request, say: Option<Say<'_>>) -> Result<Reply, Error> {
         if request.model.provider == "demo" {
-            return self.demo.complete(request).await;
+            let reply = self.demo.complete(request).await?;
+            if let Some(say) = say {
+                demo::speak(&reply.text, say).await;
+            }
+            return Ok(reply);
         }
         let configured = self.find(&request.model.provider)?;
         let own = request.base_url.as_deref().map(str::trim).filter(|u| !u.is_empty());
@@ -172,7 +203,19 @@ impl Model for Models {
         let target = configured.target(own)?;
         let model = configured.deployment.as_deref().unwrap_or(&request.model.name);
         match configured.provider.wire {
-            Wire::OpenAi(dialect) => openai::complete(&self.http, &target, dialect, model, request).await,
+            Wire::OpenAi(dialect) => {
+                let say = say.filter(|_| !configured.counts_nothing.load(Relaxed));
+                let is_aloud = say.is_some();
+                let reply = openai::complete(&self.http, &target, dialect, model, request, say).await?;
+                if is_aloud && reply.usage.total == 0 {
+                    configured.counts_nothing.store(true, Relaxed);
+                    tracing::warn!(
+                        provider = target.provider,
+                        "counts no tokens when it answers piece by piece; it is not asked to any more"
+                    );
+                }
+                Ok(reply)
+            }
             Wire::Anthropic => anthropic::complete(&self.http, &target, model, request).await,
             Wire::Gemini => gemini::complete(&self.http, &target, model, request).await,
         }
@@ -193,7 +236,7 @@ impl Configured {
         let base = base.map(|(name, url)| provider.base_url(name, &url)).transpose()?;
         let azure = provider.names[0] == "azure_openai";
         let deployment = azure.then(|| env("AZURE_OPENAI_DEPLOYMENT")).flatten();
-        Ok(Self { provider, key, base, deployment })
+        Ok(Self { provider, key, base, deployment, counts_nothing: AtomicBool::new(false) })
     }
 
     /// A key is needed unless somebody pointed us at another server than the provider's own: local

@@ -6,9 +6,11 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{
-    Arguments, Call, Class, Error, Finish, Message, Model, ModelRef, Models, Reply, Request, ToolSpec,
+    Arguments, Call, Class, Error, Finish, LiveTokens, Message, Model, ModelRef, Models, Reply, Request,
+    ToolSpec,
 };
 
+mod aloud;
 mod anthropic;
 mod configuration;
 mod demo;

@@ -14,11 +14,13 @@ mod inbox;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
+mod policies;
 mod queues;
 mod recall;
 mod reply;
 pub mod session;
 mod settle;
+mod speech;
 mod spend;
 mod stats;
 mod wake;
@@ -44,6 +46,7 @@ use commit::{Done, Item, Work};
 pub use inbox::Pushed;
 pub use queues::Switched;
 pub use recall::{Conversation, Entry};
+pub use speech::{Listening, Piece, Speaker};
 pub use wake::{Followed, News};
 
 /// The queue of model calls, which servers perform themselves. Tools can't have a dot in their name.
@@ -237,7 +240,9 @@ struct Shared {
     spend: spend::Spend,
     recall: recall::Recall,
     agents: agents::Agents,
+    policies: policies::Policies,
     watched: wake::Watched,
+    speech: speech::Speech,
     echo: wake::Echo,
     news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
@@ -359,6 +364,8 @@ impl Runtime {
             (claims.queue_id(MODEL_QUEUE, "").await?, claims.queue_id(role, "").await?);
         let id = store::servers::join(&pool.get().await.map_err(store::Error::from)?, joined, &settings.name)
             .await?;
+        let policies = policies::Policies::default();
+        policies.read(&pool).await?;
         let (calls, performed) = mpsc::unbounded_channel();
         let (news, told) = mpsc::unbounded_channel();
         let (committers, items): (Vec<_>, Vec<_>) =
@@ -373,7 +380,9 @@ impl Runtime {
             spend: spend::Spend::default(),
             recall: recall::Recall::default(),
             agents: agents::Agents::default(),
+            policies,
             watched: wake::Watched::default(),
+            speech: speech::Speech::default(),
             echo: wake::Echo::default(),
             news,
             calls,
@@ -454,6 +463,15 @@ impl Runtime {
         }
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
         Ok(self.shared.agents.get(&db, name, version).await?)
+    }
+
+    /// Approval policies were changed: know them here at once. Other servers do within a second.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error`]
+    pub async fn policies_changed(&self) -> Result<(), Error> {
+        Ok(self.shared.policies.read(&self.shared.pool).await?)
     }
 
     /// Accept a run. Durable when this returns.
@@ -607,6 +625,18 @@ impl Runtime {
             if delay.is_zero() { self.shared.woken(vec![queue]) } else { self.shared.due.notify_one() }
         }
         Ok(queue.is_some())
+    }
+
+    /// Hear what the models of one execution say, as far as this server asks them.
+    #[must_use]
+    pub fn listen(&self, execution: ExecutionId) -> Listening {
+        self.shared.speech.listen(execution)
+    }
+
+    /// Say a model's answer while it comes: if somebody listens, or `unheard` all the same.
+    #[must_use]
+    pub fn speak(&self, call: &ModelCall, unheard: bool) -> Option<Speaker> {
+        self.shared.speech.speak(call.execution, call.attempt, call.turn, unheard)
     }
 
     /// Follow the events of one execution.

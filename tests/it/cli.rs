@@ -368,6 +368,19 @@ async fn a_stream_that_ends_without_a_last_event_ends_when_the_run_is_over() {
 }
 
 #[tokio::test]
+async fn what_the_model_says_is_printed_as_it_comes_when_it_is_wanted() {
+    let path = format!("GET /api/agent/stream/{ID}");
+    let pieces = "event:tokens\ndata:{\"at\":0,\"text\":\"Rolled \\u001b[1m\",\"last\":false}\n\n\
+        event:tokens\ndata:{\"at\":11,\"text\":\"back.\",\"last\":true}\n\nid:4\nevent:done\ndata:{\"output\":{}}\n\n";
+    let over = json!({"status": "COMPLETED", "isComplete": true});
+    let server =
+        Canned::open().streams(&path, pieces, true).gives(&format!("GET /api/agent/{ID}/status"), 200, over);
+    let ended = server.tenure(&["agent", "stream", ID, "--tokens"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (0, "Rolled [1mback.\nCOMPLETED\n"));
+    assert!(server.asked(&path)[0].0.ends_with("tokens=1"));
+}
+
+#[tokio::test]
 async fn the_history_asks_for_what_its_flags_say_and_shows_a_table() {
     let server = Canned::open().gives(
         "GET /api/agent/executions",

@@ -21,6 +21,7 @@ mod list;
 mod messages;
 mod openapi;
 mod outage;
+mod policies;
 mod postgres;
 mod queues;
 mod random;

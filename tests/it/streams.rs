@@ -14,7 +14,7 @@ async fn connect(base: &str, id: &str, after: i64) -> std::io::Result<TcpStream>
     let address = base.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(
-        "GET /api/agent/stream/{id} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\nlast-event-id: {after}\r\n\r\n"
+        "GET /api/agent/stream/{id} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\nconnection: close\r\nlast-event-id: {after}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
     Ok(stream)
@@ -155,7 +155,7 @@ async fn who_reads_nothing_makes_the_server_hold_little_and_others_wait_for_noth
         server.complete(&task, &json!({ "result": "x".repeat(WIDE) })).await;
     }
     let client =
-        tokio::time::timeout(Duration::from_secs(20), client).await.expect("it is not held up").unwrap();
+        tokio::time::timeout(Duration::from_mins(1), client).await.expect("it is not held up").unwrap();
     assert_eq!((client.frames, client.cuts), (frames_of(&server, &id).await, 0));
     // All that they did not read would be 300 MB.
     let (now, _) = memory(&server);
@@ -169,19 +169,60 @@ async fn what_a_vanished_reader_held_is_free_again() {
     let server = Server::start(&database).await;
     let id = run_of(&server, 1).await;
     let task = server.take("step").await;
-    let before = sockets(&server);
     let mut readers = vec![];
     for _ in 0..100 {
         let mut reader = connect(server.base(), &id, 0).await.unwrap();
         reader.read_exact(&mut [0; 16]).await.unwrap();
         readers.push(reader);
     }
-    assert!(sockets(&server) >= before + 100);
+    assert!(connections(&server) >= 100);
     drop(readers);
-    eventually("their connections are closed", async || (sockets(&server) <= before).then_some(())).await;
+    eventually("their connections are closed", async || (connections(&server) < 50).then_some(())).await;
     server.complete(&task, &json!({})).await;
     let client = Client::new(&[server.base()], &id).follow().await;
     assert_eq!(client.frames, frames_of(&server, &id).await);
+}
+
+/// The stream of a run with what its models say, to its end.
+async fn heard(server: &Server, id: &str) -> String {
+    let answer = server.get(&format!("/api/agent/stream/{id}?tokens=1")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.text
+}
+
+#[tokio::test]
+async fn who_asks_for_it_hears_the_model_speak_and_gets_the_same_frames_as_others() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["step"]), says("The old release is back, and it holds.")]);
+    let id = server.start_run(&agent("speaker", &model, tools(["step"])), "Go.").await;
+    let task = server.take("step").await;
+    let others = tokio::spawn(Client::new(&[server.base()], &id).follow());
+    let mut listener = connect(server.base(), &format!("{id}?tokens=1"), 0).await.unwrap();
+    listener.read_exact(&mut [0; 16]).await.unwrap();
+    let listening = tokio::spawn(async move {
+        let mut text = String::new();
+        listener.read_to_string(&mut text).await.unwrap();
+        text
+    });
+    server.complete(&task, &json!({})).await;
+    let (mut said, mut pieces, mut frames) = (String::new(), 0, vec![]);
+    let text = listening.await.unwrap();
+    for frame in text.split("\n\n") {
+        let line = |name: &str| frame.lines().find_map(|l| l.strip_prefix(name));
+        frames.extend(line("id:").map(|n| n.parse::<i64>().unwrap()));
+        if line("event:") == Some("tokens") {
+            assert_eq!(line("id:"), None, "a stream can't go on after it: {frame}");
+            let piece: serde_json::Value = serde_json::from_str(line("data:").unwrap()).unwrap();
+            assert_eq!((&piece["turn"], &piece["at"]), (&json!(2), &json!(said.len())), "{piece}");
+            said += piece["text"].as_str().unwrap();
+            pieces += 1;
+        }
+    }
+    assert_eq!(said, "The old release is back, and it holds.");
+    assert!(pieces > 1, "all at once");
+    assert_eq!(frames, others.await.unwrap().frames);
+    assert_eq!(heard(&server, &id).await.matches("event:tokens").count(), 0, "what was said is not stored");
 }
 
 /// Takes a minute: `cargo test --test it -- --ignored who_takes_nothing`
@@ -196,15 +237,11 @@ async fn who_takes_nothing_for_a_minute_is_cut_off_and_goes_on_where_it_was() {
         let task = server.take("step").await;
         server.complete(&task, &json!({ "result": "x".repeat(1_000_000) })).await;
     }
-    let port: u16 = server.base().rsplit(':').next().unwrap().parse().unwrap();
-    // The server's end of this connection: its remote port is ours, and it is established.
-    let is_open = || {
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let mut columns = table.lines().map(|l| l.split_whitespace().skip(2).take(2).collect::<Vec<_>>());
-        columns.any(|c| c.len() == 2 && c[0].ends_with(&format!(":{port:04X}")) && c[1] == "01")
-    };
-    assert!(is_open());
-    within(Duration::from_secs(150), "the server has cut it", async || (!is_open()).then_some(())).await;
+    let before = connections(&server);
+    within(Duration::from_secs(150), "the server has cut it", async || {
+        (connections(&server) < before).then_some(())
+    })
+    .await;
     let mut client = Client::new(&[server.base()], &id);
     assert!(!client.read(slow).await, "it was not cut");
     assert!(client.frames.len() < frames_of(&server, &id).await.len());
@@ -212,13 +249,10 @@ async fn who_takes_nothing_for_a_minute_is_cut_off_and_goes_on_where_it_was() {
     assert_eq!(client.frames, frames_of(&server, &id).await);
 }
 
-/// Open sockets of a server.
-fn sockets(server: &Server) -> usize {
-    let fds = std::fs::read_dir(format!("/proc/{}/fd", server.process().pid())).unwrap();
-    fds.filter(|fd| {
-        fd.as_ref().is_ok_and(|fd| {
-            std::fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
-        })
-    })
-    .count()
+/// Connections to a server that are established.
+fn connections(server: &Server) -> usize {
+    let port: u16 = server.base().rsplit(':').next().unwrap().parse().unwrap();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    columns.filter(|c| c.len() > 3 && c[1].ends_with(&format!(":{port:04X}")) && c[3] == "01").count()
 }

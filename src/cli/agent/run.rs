@@ -38,6 +38,9 @@ pub struct Run {
     /// End the run after this long, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = text::parse_duration)]
     timeout: Option<Duration>,
+    /// Print what the model says while it says it, too
+    #[arg(long, conflicts_with = "no_stream")]
+    tokens: bool,
 }
 
 pub(super) async fn run(run: &Run, api: &Api, out: Terminal) -> Result<Exit, Failure> {
@@ -66,7 +69,7 @@ pub(super) async fn run(run: &Run, api: &Api, out: Terminal) -> Result<Exit, Fai
         let name = text::line(started["agentName"].as_str().unwrap_or_default(), 80);
         out.say(format!("{}  execution {}", out.paint(Ink::Strong, &name), text::line(id, 100)));
     }
-    watch::follow(api, out, id, None).await
+    watch::follow(api, out, id, None, run.tokens).await
 }
 
 fn request(run: &Run, agent: &Value) -> Value {

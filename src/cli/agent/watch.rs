@@ -24,15 +24,24 @@ pub struct Watch {
     /// Go on after this event
     #[arg(long, value_name = "N")]
     last_event_id: Option<u64>,
+    /// Print what the model says while it says it, too
+    #[arg(long)]
+    tokens: bool,
 }
 
 pub(super) async fn run(watch: &Watch, api: &Api, out: Terminal) -> Result<Exit, Failure> {
-    follow(api, out, &watch.id, watch.last_event_id).await
+    follow(api, out, &watch.id, watch.last_event_id, watch.tokens).await
 }
 
 /// Print each event until the run is over; ends as the run ended.
-pub(super) async fn follow(api: &Api, out: Terminal, id: &str, last: Option<u64>) -> Result<Exit, Failure> {
-    let mut stream = Stream::new(api, out, id, last);
+pub(super) async fn follow(
+    api: &Api,
+    out: Terminal,
+    id: &str,
+    last: Option<u64>,
+    tokens: bool,
+) -> Result<Exit, Failure> {
+    let mut stream = Stream::new(api, out, id, last, tokens);
     let mut interrupted = std::pin::pin!(crate::worker::stop_signal());
     loop {
         let event = tokio::select! {
@@ -59,6 +68,10 @@ pub(super) async fn follow(api: &Api, out: Terminal, id: &str, last: Option<u64>
 fn show(out: Terminal, id: &str, event: &Event) {
     if out.json {
         return out.document(&event.data, true);
+    }
+    if event.name == "tokens" {
+        let said = text::lines(event.text(&["text"])).into_owned();
+        return if event.data["last"] == true { out.say(said) } else { out.part(said) };
     }
     if let Some(line) = line(out, event) {
         out.say(line);

@@ -25,6 +25,10 @@ use script::{Scripts, Step};
 /// How long the incident commander seems to think.
 const THINKING: Duration = Duration::from_millis(300);
 
+/// How long saying a word takes, and an answer at most.
+const WORD: Duration = Duration::from_millis(40);
+const SPEAKING: Duration = Duration::from_secs(2);
+
 /// The provider.
 pub(super) struct Demo {
     scripts: Scripts,
@@ -57,6 +61,16 @@ impl Demo {
                  demo/script:/path/to/file.json or a name from the file in TENURE_DEMO_SCRIPT."
             ))),
         }
+    }
+}
+
+/// Say an answer word by word, for those who listen.
+pub(super) async fn speak(text: &str, say: super::Say<'_>) {
+    let words = text.split_inclusive(' ');
+    let pause = SPEAKING.checked_div(words.clone().count().try_into().unwrap_or(u32::MAX));
+    for word in words {
+        say(word);
+        tokio::time::sleep(pause.unwrap_or_default().min(WORD)).await;
     }
 }
 

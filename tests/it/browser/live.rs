@@ -25,6 +25,31 @@ async fn follows(window: &Window) {
 }
 
 #[tokio::test]
+async fn an_open_run_shows_what_the_model_says_while_it_says_it() {
+    let Some(window) = Window::open().await else { return };
+    let db = TestDb::new().await;
+    let server = Server::start(&db).await;
+    let model = script(&[calls(["lookup"]), says(&"It appeared in 1859. <b>&amp;</b> ".repeat(12))]);
+    let id = server.start_run(&agent("librarian", &model, tools(["lookup"])), "When did it appear?").await;
+    let task = server.take("lookup").await;
+    open(&window, &server, &format!("/execution/{id}")).await;
+    // Whatever is shown is kept, so that nothing depends on how fast we look.
+    let keep = "const said = document.querySelector('#speech pre'); window.said = [];
+        new MutationObserver(() => window.said.push(said.textContent)).observe(said, { childList: true })";
+    window.ask::<()>(keep, &[]).await;
+    server.complete(&task, &json!({ "page": "one" })).await;
+    let all = "return document.querySelector('.pill').textContent == arguments[0]";
+    window.comes_to("shows the end", all, "Completed").await;
+    let hidden = "return String(document.querySelector('#speech').hidden) == arguments[0]";
+    window.comes_to("hides what is a message now", hidden, "true").await;
+    let said: Vec<String> = window.ask("return window.said", &[]).await;
+    assert!(said.len() > 2, "{said:?}");
+    assert!(said.windows(2).all(|two| two[1].starts_with(&two[0])), "{said:?}");
+    assert_eq!(said.last().unwrap().trim(), "It appeared in 1859. <b>&amp;</b> ".repeat(12).trim());
+    assert_eq!(window.complaints().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn an_open_page_follows_its_run_also_over_the_death_of_the_server() {
     let Some(window) = Window::open().await else { return };
     let db = TestDb::new().await;

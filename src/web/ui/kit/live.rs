@@ -3,7 +3,8 @@
 //! A template marks what may change: `<!--live ID-->` before and `<!--/live-->` after one element with that id. The same
 //! address that gives the page gives, to whoever accepts `text/event-stream`, these parts: all of them at first, later those
 //! that have changed. What is sent is always how things stand, read from the tables, so a stream that breaks and comes
-//! back loses nothing and repeats nothing, on whichever server.
+//! back loses nothing and repeats nothing, on whichever server. A page of one run is also told what its models say while they
+//! say it (`tokens`).
 //!
 //! ```text
 //!   tabs ──┬─ view "/execution/x?fold=0" in Europe/Berlin ── drawn once per change, for all of its tabs
@@ -31,7 +32,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Viewer;
 use crate::id::ExecutionId;
-use crate::runtime::{News, Runtime};
+use crate::runtime::{Listening, News, Piece, Runtime};
 use crate::web::{Problem, State};
 
 /// Views that are drawn at the same time, each with one connection to the database.
@@ -163,6 +164,10 @@ where
         .streaming(parts(Tab {
             runtime: state.runtime.clone(),
             frames,
+            answers: match follow {
+                Follow::Execution(id) => Some(state.runtime.listen(id)),
+                Follow::Executions | Follow::Clock => None,
+            },
             last,
             sent: HashMap::new(),
             due: VecDeque::new(),
@@ -279,6 +284,8 @@ impl Part {
 struct Tab {
     runtime: Runtime,
     frames: watch::Receiver<Frame>,
+    /// What models say in the run that is followed.
+    answers: Option<Listening>,
     /// What the browser has had from an earlier stream.
     last: Option<u64>,
     /// What it has had from this one.
@@ -305,6 +312,7 @@ fn parts(tab: Tab) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
                 continue;
             }
             tokio::select! {
+                piece = Listening::heard(&mut tab.answers) => return Some((Ok(tokens(&piece)), tab)),
                 changed = timeout(HEARTBEAT, tab.frames.changed()) => match changed {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
@@ -314,6 +322,11 @@ fn parts(tab: Tab) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
             }
         }
     })
+}
+
+fn tokens(piece: &Piece) -> Bytes {
+    let data = json!({ "turn": piece.turn, "at": piece.at, "text": piece.text, "last": piece.is_last });
+    Bytes::from(format!("event: tokens\ndata: {data}\n\n"))
 }
 
 impl Tab {

@@ -9,7 +9,8 @@
 //! 2. Going on after frame n gives exactly the frames after n.
 //! 3. `done` or `error` is the last frame, and only a run that has ended sends one.
 //! 4. Who reads slowly makes the server hold one page of events, and who takes nothing for a minute is cut off.
-//! 5. A silent stream costs a heartbeat, and no look at the database of its own. However many read at once, others get
+//! 5. What models say is told between the frames and has no number: it changes nothing of 1 to 3.
+//! 6. A silent stream costs a heartbeat, and no look at the database of its own. However many read at once, others get
 //!    at the database as well.
 
 mod frames;
@@ -20,9 +21,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::web::{Bytes, Data, Path};
+use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use self::frames::{frame_id, seq_of};
@@ -30,22 +33,34 @@ pub use self::pages::Pages;
 use super::words;
 use crate::agent::Agent;
 use crate::id::ExecutionId;
-use crate::runtime::Followed;
+use crate::runtime::{Followed, Listening, Piece};
 use crate::store;
 use crate::web::{Problem, State};
 
 /// Clients give a silent stream up after 30 seconds.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// What may be asked for beside events.
+#[derive(Deserialize)]
+pub struct Wanted {
+    /// `1`: what models say, while they say it.
+    tokens: Option<String>,
+}
+
 /// `GET /api/agent/stream/{id}`
 pub async fn stream(
     state: Data<State>,
     id: Path<String>,
+    wanted: Query<Wanted>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let id = words::execution_id(&id)?;
     // Before the first look, so that nothing is missed that is committed after it.
     let mut events = state.runtime.follow(id);
+    let answers = match wanted.tokens.as_deref() {
+        Some("1" | "true") => Some(state.runtime.listen(id)),
+        _ => None,
+    };
     let execution = match state.pages.execution(state.runtime.pool(), id).await {
         Err(error) if error.is_transient() => {
             return Ok(answer(stream::iter([Ok(goodbye(1000))]).chain(stream::once(cut()))));
@@ -62,6 +77,7 @@ pub async fn stream(
         id,
         agent,
         events,
+        answers,
         last,
         next_seq: seq_of(last),
         waiting: VecDeque::from([Bytes::from_static(b":connected\n\n")]),
@@ -109,6 +125,8 @@ struct Watch {
     id: ExecutionId,
     agent: Arc<Agent>,
     events: Followed,
+    /// What models say, if it is wanted.
+    answers: Option<Listening>,
     /// Number of the last frame that was read.
     last: i64,
     /// The first event that is read next. At first that of the last frame: its second frame may be missing, and it may be
@@ -149,6 +167,7 @@ impl Watch {
                     self.part(1000);
                 }
             }
+            piece = Listening::heard(&mut self.answers) => self.waiting.push_back(tokens(self.id, &piece)),
             () = sleep_until(self.heartbeat) => self.waiting.push_back(Bytes::from_static(b":heartbeat\n\n")),
             () = self.state.runtime.stop().cancelled() => self.part(250),
         }
@@ -179,4 +198,13 @@ impl Watch {
         self.ended = page.ends;
         Ok(())
     }
+}
+
+/// A frame without a number: it isn't stored, so nobody goes on after it.
+fn tokens(execution: ExecutionId, piece: &Piece) -> Bytes {
+    let data = json!({
+        "type": "tokens", "executionId": execution, "turn": piece.turn, "at": piece.at, "text": piece.text,
+        "last": piece.is_last,
+    });
+    Bytes::from(format!("event:tokens\ndata:{data}\n\n"))
 }
