@@ -5,7 +5,7 @@
 //!
 //! ```json
 //! {"approval": {"group": "finance-leads", "quorum": 2, "timeoutSeconds": 3600, "onTimeout": "escalate",
-//!               "escalateTo": "directors"}}
+//!               "escalateTo": "directors", "notRequester": true}}
 //! ```
 
 use std::time::Duration;
@@ -27,11 +27,13 @@ pub struct Asking {
     pub quorum: i16,
     /// For how long, and what happens then.
     pub expiry: Option<(Duration, Expiry)>,
+    /// Whether whoever started the run can't be one of them.
+    pub not_requester: bool,
 }
 
 impl Default for Asking {
     fn default() -> Self {
-        Self { group: None, quorum: 1, expiry: None }
+        Self { group: None, quorum: 1, expiry: None, not_requester: false }
     }
 }
 
@@ -69,6 +71,7 @@ struct Config {
     timeout_seconds: Option<f64>,
     on_timeout: Option<String>,
     escalate_to: Option<String>,
+    not_requester: Option<bool>,
 }
 
 impl Asking {
@@ -77,7 +80,7 @@ impl Asking {
     /// # Errors
     ///
     /// What is wrong, for whoever sent it.
-    pub(super) fn parse(value: &Value, is_question: bool) -> Result<Self, String> {
+    pub fn parse(value: &Value, is_question: bool) -> Result<Self, String> {
         let config: Config = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
         for name in config.group.iter().chain(&config.escalate_to) {
             if name.trim().is_empty() || name.chars().count() > NAME {
@@ -107,7 +110,8 @@ impl Asking {
             Some(secs) if (0.001..=3.2e9).contains(&secs) => Some((Duration::from_secs_f64(secs), expiry)),
             Some(_) => return Err("timeoutSeconds must be a positive number of seconds".into()),
         };
-        Ok(Self { group: config.group, quorum, expiry })
+        let not_requester = config.not_requester.unwrap_or_default();
+        Ok(Self { group: config.group, quorum, expiry, not_requester })
     }
 }
 
@@ -120,11 +124,15 @@ mod tests {
     #[test]
     fn a_tool_says_whom_it_asks_and_for_how_long() {
         let asking = Asking::parse(
-            &json!({"group": "leads", "quorum": 2, "timeoutSeconds": 60, "onTimeout": "escalate", "escalateTo": "bosses"}),
+            &json!({"group": "leads", "quorum": 2, "timeoutSeconds": 60, "onTimeout": "escalate", "escalateTo": "bosses",
+                    "notRequester": true}),
             false,
         );
         let expiry = Some((Duration::from_mins(1), Expiry::Escalate { to: "bosses".into() }));
-        assert_eq!(asking, Ok(Asking { group: Some("leads".into()), quorum: 2, expiry }));
+        assert_eq!(
+            asking,
+            Ok(Asking { group: Some("leads".into()), quorum: 2, expiry, not_requester: true })
+        );
         assert_eq!(Asking::parse(&json!({}), true), Ok(Asking::default()));
     }
 

@@ -7,6 +7,7 @@
 
 mod asking;
 mod config;
+pub mod policy;
 pub mod schema;
 pub mod termination;
 

@@ -1,5 +1,7 @@
 //! `tenure approvals …`: what people are asked, and deciding it.
 
+mod policy;
+
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use reqwest::Method;
@@ -29,6 +31,11 @@ pub enum Approvals {
     Deny(Deny),
     /// Answer what the model asked a person
     Answer(Answer),
+    /// Ask back: the call is not made, and the model is told what you want to know
+    Ask(Ask),
+    /// Rules about which calls need a person, whatever their tool says
+    #[command(subcommand)]
+    Policy(policy::Policy),
 }
 
 /// Which approvals.
@@ -104,6 +111,16 @@ pub struct Answer {
     value: Option<String>,
 }
 
+/// A question back.
+#[derive(Debug, Args)]
+pub struct Ask {
+    #[command(flatten)]
+    said: Said,
+    /// What you want to know; the model is told
+    #[arg(value_name = "TEXT", required = true)]
+    words: Vec<String>,
+}
+
 impl Approvals {
     pub(super) async fn run(self, api: &Api, out: Terminal) -> Result<Exit, Failure> {
         match self {
@@ -121,6 +138,11 @@ impl Approvals {
                 let what = json!({ "decision": "deny", "reason": deny.reason });
                 decide(&deny.said, what, api, out).await
             }
+            Self::Ask(ask) => {
+                let what = json!({ "decision": "ask", "reason": ask.words.join(" ") });
+                decide(&ask.said, what, api, out).await
+            }
+            Self::Policy(policy) => policy.run(api, out).await,
             Self::Answer(answer) => {
                 let value = match &answer.value {
                     Some(json) => parsed(json, "--value")?,
@@ -266,6 +288,12 @@ async fn show(id: &str, api: &Api, out: Terminal) -> Result<Exit, Failure> {
         if decision["reason"].is_string() {
             facts.push(("because", word(&decision["reason"])));
         }
+    }
+    if asked["policy"].is_string() {
+        facts.push(("policy", word(&asked["policy"])));
+    }
+    if asked["notRequester"] == true {
+        facts.push(("not by", "who started the run".to_owned()));
     }
     let before = &asked["before"];
     facts.push((

@@ -196,6 +196,8 @@ pub struct Call {
     pub name: String,
     /// Its arguments as a JSON object, or what stands there instead of one.
     pub arguments: Result<Json, String>,
+    /// Whether a policy says that a person must let it go, or need not; `None`: as its tool says.
+    pub gated: Option<bool>,
 }
 
 /// What the model answered, as far as it decides anything.

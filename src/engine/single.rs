@@ -1,7 +1,7 @@
 //! One agent's loop: a model call, the tool calls that it asks for, and so on until it answers.
 
 use super::{Agent, Call, Command, Event, Message, Reply, State, Status, Task};
-use crate::agent::Tool;
+use crate::agent::ToolKind;
 use crate::agent::termination::Progress;
 use crate::json::Json;
 
@@ -128,8 +128,7 @@ impl<'a> Step<'a> {
                 completion_tokens: self.state.completion_tokens,
             })
         });
-        let is_gated = |call: &Call| self.agent.tool(&call.name).is_some_and(Tool::is_gated);
-        let holds = reply.calls.iter().any(|call| is_gated(call) && self.refusal(call).is_none());
+        let holds = reply.calls.iter().any(|call| self.is_gated(call) && self.refusal(call).is_none());
         for (i, call) in reply.calls.iter().enumerate() {
             let index = u16::try_from(i).unwrap_or(u16::MAX);
             match self.refusal(call) {
@@ -154,7 +153,7 @@ impl<'a> Step<'a> {
         if tool.max_calls.is_some() {
             *self.state.used.entry(call.name.clone()).or_default() += 1;
         }
-        if tool.asks_a_person() {
+        if tool.kind == ToolKind::Human || self.is_gated(call) {
             let task = Task::Approval { turn, call: index };
             self.state.open.push(task);
             let (id, name) = (call.id.clone(), call.name.clone());
@@ -203,7 +202,13 @@ impl<'a> Step<'a> {
     fn is_gate(&self, task: Task, calls: &[Call]) -> bool {
         let call = calls.get(usize::from(task.call()));
         matches!(task, Task::Approval { .. })
-            && call.and_then(|c| self.agent.tool(&c.name)).is_some_and(Tool::is_gated)
+            && call.and_then(|c| self.agent.tool(&c.name)).is_some_and(|tool| tool.kind != ToolKind::Human)
+    }
+
+    /// Whether a call waits until a person has let it go.
+    fn is_gated(&self, call: &Call) -> bool {
+        let tool = self.agent.tool(&call.name).filter(|tool| tool.kind != ToolKind::Human);
+        tool.is_some_and(|tool| call.gated.unwrap_or_else(|| tool.is_gated()))
     }
 
     /// Begin what waited for decisions, once none of them is open.

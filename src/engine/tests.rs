@@ -515,7 +515,7 @@ fn says(text: &str) -> Event {
 }
 
 fn call(name: &str, arguments: Result<Json, String>) -> Call {
-    Call { id: format!("call_{name}"), name: name.into(), arguments }
+    Call { id: format!("call_{name}"), name: name.into(), arguments, gated: None }
 }
 
 fn calls(names: &[&str]) -> Event {

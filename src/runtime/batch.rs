@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::fork::Fork;
 use super::inbox::{self, Parked};
-use super::reply::{decisive, stored};
+use super::reply::{decisive, ruled, stored};
 use super::{Outcome, answer, decision};
-use crate::agent::{Agent, Tool, ToolKind};
+use crate::agent::{Agent, Tool, ToolKind, policy};
 use crate::engine::{
     self, Backoff, Call, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
 };
@@ -47,6 +47,8 @@ pub(super) struct Live {
     touched: bool,
     release: bool,
     withdraw: bool,
+    /// It waited for people in this batch.
+    asked: bool,
 }
 
 impl Live {
@@ -107,6 +109,7 @@ impl Live {
             replies: HashMap::new(),
             settled: vec![],
             delivered: vec![],
+            asked: false,
             touched: false,
             release: false,
             withdraw: false,
@@ -197,6 +200,8 @@ pub(super) trait Surroundings {
     fn queue(&self, name: &str, domain: &str) -> i32;
     /// Room for one more model call here: the server's worker id and the seconds of its lease.
     fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)>;
+    /// Which calls need a person.
+    fn policies(&self) -> Arc<Vec<policy::Policy>>;
     /// A worker that waits for this queue's work, for which it takes the attempt.
     fn take_worker(&mut self, queue: i32, attempt: AttemptId) -> Option<i64>;
 }
@@ -290,7 +295,7 @@ impl Batch {
             });
         }
         for question in &fork.asks {
-            self.ask(live, question.clone(), true);
+            self.ask(live, question.clone(), true, around);
         }
         if fork.row.at == 0 {
             return self.apply(live, &Event::Started, &Cause::of("started"), around);
@@ -362,10 +367,16 @@ impl Batch {
         let tokens = Some(tokens(&reply.usage));
         let text = reply.calls.is_empty().then(|| reply.text.clone());
         live.replies.insert(taken.task.turn(), (text, reply.finish.as_str()));
-        let data = json!({ "turn": taken.task.turn(), "finish": reply.finish, "calls": reply.calls.len() });
+        let mut data =
+            json!({ "turn": taken.task.turn(), "finish": reply.finish, "calls": reply.calls.len() });
+        let mut decisive = decisive(&reply);
+        let ruled = ruled(&live.agent, &around.policies(), &mut decisive.calls);
+        if !ruled.is_empty() {
+            data["ruled"] = json!(ruled);
+        }
         let cause =
             Cause { kind: "model_replied", attempt: Some(taken.attempt), data: Some(Json::of(&data)) };
-        self.apply(live, &Event::Replied(decisive(&reply)), &cause, around)?;
+        self.apply(live, &Event::Replied(decisive), &cause, around)?;
         let output = Json::of(&stored(reply));
         self.result(live, taken, "completed", Some(output), None, None, tokens);
         Ok(())
@@ -428,6 +439,7 @@ impl Batch {
         taken: Option<&Taken>,
         around: &mut impl Surroundings,
     ) {
+        live.asked |= live.state.open.iter().any(|task| matches!(task, Task::Approval { .. }));
         live.state = state;
         live.touched = true;
         if !cause.kind.is_empty() {
@@ -437,7 +449,7 @@ impl Batch {
             match command {
                 Command::Append { n, message } => self.append(live, n, message, cause),
                 Command::Ask { task, id, name, arguments } => {
-                    self.ask(live, (task, id, name, arguments), false);
+                    self.ask(live, (task, id, name, arguments), false, around);
                 }
                 Command::CallModel { turn, upto } => self.call_model(live, turn, upto, around),
                 Command::CallTool { task, id, name, arguments } => {
@@ -544,15 +556,23 @@ impl Batch {
     }
 
     /// Ask people about a call; `again` when a copied event has asked for another run already.
-    fn ask(&mut self, live: &mut Live, (task, call_id, name, arguments): Question, again: bool) {
-        let Some((asking, tool)) =
-            live.agent.clone().tool(&name).and_then(|t| Some((t.asking.clone()?, t.clone())))
-        else {
-            return;
-        };
+    fn ask(
+        &mut self,
+        live: &mut Live,
+        (task, call_id, name, arguments): Question,
+        again: bool,
+        around: &impl Surroundings,
+    ) {
+        let Some(tool) = live.agent.tool(&name).cloned() else { return };
+        let is_question = tool.kind == ToolKind::Human;
+        let policies = around.policies();
+        let policy = policy::ruling(&policies, &live.agent.name, &tool, &arguments.value());
+        let policy = policy.filter(|ruling| ruling.asks).map(|ruling| ruling.policy);
+        let asking = policy.map(|p| p.asking.clone()).or(tool.asking).unwrap_or_default();
+        let policy = policy.map(|p| p.name.clone());
         let id = ApprovalId::new();
         // Several calls of a turn that need a decision are one question to the protocol's clients.
-        let is_first = !tool.is_gated()
+        let is_first = is_question
             || !self
                 .asked
                 .iter()
@@ -564,10 +584,13 @@ impl Batch {
         if again {
             data["again"] = json!(true);
         }
+        if let Some(policy) = &policy {
+            data["policy"] = json!(policy);
+        }
         self.asked.push(NewApproval {
             execution: live.id,
             id,
-            is_question: !tool.is_gated(),
+            is_question,
             agent: live.agent.name.clone(),
             task,
             call_id,
@@ -576,6 +599,7 @@ impl Batch {
             arguments,
             schema: Json::of(&tool.input_schema),
             asking,
+            policy,
             at: live.at,
         });
         self.event(live, "approval_asked", None, Some(Json::of(&data)));
@@ -721,7 +745,7 @@ impl Batch {
         let status = live.state.status;
         if live.withdraw {
             self.withdraw.push(live.id);
-            if live.agent.asks_people() {
+            if live.asked || live.agent.asks_people() {
                 self.unanswered.push((live.id, live.reason.clone()));
             }
             self.hand_offs.retain(|h| h.execution != live.id);

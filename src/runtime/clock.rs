@@ -58,6 +58,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if due(swept, SWEEP) {
                 swept = Some(Instant::now());
                 undecided(&shared, &db).await?;
+                shared.policies.read(&shared.pool).await?;
                 shared.claims.sweep().await?;
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;

@@ -32,6 +32,7 @@ use super::reply::calls_of;
 use super::settle::Said;
 use super::{Decision, Error, MODEL_QUEUE, Report, Reported, Shared, Slot, Start, Started, Verdict, settle};
 use crate::agent::Agent;
+use crate::agent::policy::Policy;
 use crate::engine::{Call, Event};
 use crate::id::{ApprovalId, AttemptId, ExecutionId};
 use crate::store::approvals::Outcome;
@@ -283,6 +284,10 @@ impl Surroundings for Around<'_> {
     fn queue(&self, name: &str, domain: &str) -> i32 {
         // Every queue that these executions can name was looked up before.
         self.queues.get(&(name.to_owned(), domain.to_owned())).copied().unwrap_or_default()
+    }
+
+    fn policies(&self) -> Arc<Vec<Policy>> {
+        self.shared.policies.known()
     }
 
     fn take_slot(&mut self, attempt: AttemptId) -> Option<(i64, f64)> {

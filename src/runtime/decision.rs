@@ -30,6 +30,9 @@ struct Data<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     edited: bool,
+    /// A question back, rather than a refusal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    back: bool,
 }
 
 /// What decision `d` about one of the `calls` of its turn is.
@@ -54,6 +57,7 @@ pub(super) fn delivered(d: &Undelivered, calls: Vec<Call>) -> Delivered {
                 ("approval_denied", Event::Denied { task, text, calls })
             }
         },
+        "asked" => ("approval_denied", Event::Denied { task, text: question(d), calls }),
         // The protocol's clients take a refusal for the end of the run.
         _ if d.via == "protocol" => {
             let reason = d.reason.clone().unwrap_or_default();
@@ -70,6 +74,7 @@ pub(super) fn delivered(d: &Undelivered, calls: Vec<Call>) -> Delivered {
         via: &d.via,
         reason: d.reason.as_deref().filter(|r| !r.is_empty()),
         edited: d.edited.is_some(),
+        back: d.decision == "asked",
     };
     Delivered { event, kind, data: Json::of(&data) }
 }
@@ -85,6 +90,15 @@ fn denial(d: &Undelivered) -> String {
     }
     let reason = d.reason.as_deref().unwrap_or_default();
     format!("Error: a person did not allow this call of '{}', so it was not made: {reason}", d.tool)
+}
+
+fn question(d: &Undelivered) -> String {
+    let words = d.reason.as_deref().unwrap_or_default();
+    format!(
+        "A person asks back before they decide about this call of '{}', so it was not made: {words}\nTake what they say into \
+         account, and call the tool again if it is still right.",
+        d.tool
+    )
 }
 
 /// What the model is told besides the result, if anything.
@@ -208,6 +222,15 @@ mod tests {
         assert!(matches!(delivered(&denied("protocol"), vec![]).event, Event::Rejected { .. }));
         let Event::Denied { text, .. } = delivered(&denied("clock"), vec![]).event else { panic!() };
         assert!(text.contains("in time"), "{text}");
+    }
+
+    #[test]
+    fn the_model_is_told_what_a_person_asks_back() {
+        let d = Undelivered { reason: Some("which photo?".into()), ..decided("asked") };
+        let told = delivered(&d, vec![]);
+        let Event::Denied { text, .. } = told.event else { panic!() };
+        assert!(text.contains("so it was not made: which photo?"), "{text}");
+        assert!(told.data.value()["back"] == true && told.kind == "approval_denied");
     }
 
     #[test]

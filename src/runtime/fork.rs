@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::batch::Question;
 use super::commit::{Done, Work};
-use super::reply::{calls_of, decisive};
+use super::reply::{Ruled, calls_of, decisive};
 use super::{Error, Runtime, Started, answer, decision};
 use crate::agent::Agent;
 use crate::agent::Tool;
@@ -456,14 +456,15 @@ fn approved_elsewhere(agent: &Agent, state: &State, told: &Told) -> Result<(), E
     let calls = last_calls(told);
     for task in state.open.iter().filter(|task| matches!(task, Task::Tool { .. })) {
         let Some(call) = calls.get(usize::from(task.call())) else { continue };
-        if !agent.tool(&call.name).is_some_and(Tool::is_gated) {
-            continue;
-        }
         let this = |p: &&Past| {
             let data = p.data.as_ref().map(Json::value).unwrap_or_default();
             p.kind == "approval_approved" && data["turn"] == task.turn() && data["call"] == task.call()
         };
-        let before = told.past.iter().rev().find(this).map_or(0, |p| p.seq - 1);
+        let approved = told.past.iter().rev().find(this);
+        if approved.is_none() && !agent.tool(&call.name).is_some_and(Tool::is_gated) {
+            continue;
+        }
+        let before = approved.map_or(0, |p| p.seq - 1);
         return Err(Error::Conflict(format!(
             "the call of '{}' in turn {} was approved for the original run only; go on from event {before}, so that \
              people are asked again",
@@ -484,7 +485,14 @@ fn record<'a>(past: &Past, signals: &mut impl Iterator<Item = &'a String>) -> Re
         "model_replied" => {
             let reply: llm::Reply =
                 past.output.as_ref().and_then(|o| serde_json::from_str(o.text()).ok()).ok_or_else(torn)?;
-            Event::Replied(decisive(&reply))
+            let mut reply = decisive(&reply);
+            let ruled: Vec<Ruled> = serde_json::from_value(data()["ruled"].clone()).unwrap_or_default();
+            for Ruled { call, asks, .. } in ruled {
+                if let Some(call) = reply.calls.get_mut(call) {
+                    call.gated = Some(asks);
+                }
+            }
+            Event::Replied(reply)
         }
         "tool_returned" => Event::Returned { task: task()? },
         "checked" => Event::Checked { turn: task()?.turn(), go_on: data()["go_on"] == Value::Bool(true) },

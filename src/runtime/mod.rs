@@ -14,6 +14,7 @@ mod inbox;
 #[cfg(test)]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of a model are small")]
 mod model;
+mod policies;
 mod queues;
 mod recall;
 mod reply;
@@ -239,6 +240,7 @@ struct Shared {
     spend: spend::Spend,
     recall: recall::Recall,
     agents: agents::Agents,
+    policies: policies::Policies,
     watched: wake::Watched,
     speech: speech::Speech,
     echo: wake::Echo,
@@ -362,6 +364,8 @@ impl Runtime {
             (claims.queue_id(MODEL_QUEUE, "").await?, claims.queue_id(role, "").await?);
         let id = store::servers::join(&pool.get().await.map_err(store::Error::from)?, joined, &settings.name)
             .await?;
+        let policies = policies::Policies::default();
+        policies.read(&pool).await?;
         let (calls, performed) = mpsc::unbounded_channel();
         let (news, told) = mpsc::unbounded_channel();
         let (committers, items): (Vec<_>, Vec<_>) =
@@ -376,6 +380,7 @@ impl Runtime {
             spend: spend::Spend::default(),
             recall: recall::Recall::default(),
             agents: agents::Agents::default(),
+            policies,
             watched: wake::Watched::default(),
             speech: speech::Speech::default(),
             echo: wake::Echo::default(),
@@ -458,6 +463,15 @@ impl Runtime {
         }
         let db = self.shared.pool.get().await.map_err(store::Error::from)?;
         Ok(self.shared.agents.get(&db, name, version).await?)
+    }
+
+    /// Approval policies were changed: know them here at once. Other servers do within a second.
+    ///
+    /// # Errors
+    ///
+    /// [`store::Error`]
+    pub async fn policies_changed(&self) -> Result<(), Error> {
+        Ok(self.shared.policies.read(&self.shared.pool).await?)
     }
 
     /// Accept a run. Durable when this returns.

@@ -1,5 +1,9 @@
 //! A model's answer on its way into the tables: the part that decides, and the whole in a form that columns take.
 
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Agent;
+use crate::agent::policy::{self, Policy};
 use crate::engine;
 use crate::json::{Json, storable_text};
 use crate::llm;
@@ -17,6 +21,7 @@ fn calls(reply: &llm::Reply) -> Vec<engine::Call> {
             llm::Arguments::Object(object) => Ok(Json::of(&storable_value(object.clone().into()))),
             llm::Arguments::Malformed(text) => Err(storable_text(text).into_owned()),
         },
+        gated: None,
     };
     reply.calls.iter().map(call).collect()
 }
@@ -30,6 +35,33 @@ pub(super) fn decisive(reply: &llm::Reply) -> engine::Reply {
         prompt_tokens: reply.usage.prompt,
         completion_tokens: reply.usage.completion,
     }
+}
+
+/// What a policy said about one call of an answer, as its event keeps it: a run that is told again is told the same.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ruled {
+    /// Which call.
+    pub call: usize,
+    /// Whether a person must let it go.
+    pub asks: bool,
+    /// The policy.
+    pub policy: String,
+}
+
+/// Let policies rule about these calls.
+pub(super) fn ruled(agent: &Agent, policies: &[Policy], calls: &mut [engine::Call]) -> Vec<Ruled> {
+    let mut all = vec![];
+    if policies.is_empty() {
+        return all;
+    }
+    for (n, call) in calls.iter_mut().enumerate() {
+        let (Some(tool), Ok(arguments)) = (agent.tool(&call.name), &call.arguments) else { continue };
+        if let Some(ruling) = policy::ruling(policies, &agent.name, tool, &arguments.value()) {
+            call.gated = Some(ruling.asks);
+            all.push(Ruled { call: n, asks: ruling.asks, policy: ruling.policy.name.clone() });
+        }
+    }
+    all
 }
 
 /// An answer whose texts fit a column.

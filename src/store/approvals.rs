@@ -45,6 +45,8 @@ pub struct NewApproval {
     pub schema: Json,
     /// Who is asked, for how long.
     pub asking: Asking,
+    /// The policy that asks, when it isn't the tool itself.
+    pub policy: Option<String>,
     /// Since when.
     pub at: Timestamp,
 }
@@ -78,16 +80,19 @@ pub enum Choice {
     Deny,
     /// Answer a question.
     Answer(Json),
+    /// Ask back: not like this, and the model is told what a person wants to know.
+    Ask,
 }
 
 impl Choice {
-    /// As SQL takes it: `approve`, `deny`, `answer`.
+    /// As SQL takes it: `approve`, `deny`, `answer`, `ask`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Approve { .. } => "approve",
             Self::Deny => "deny",
             Self::Answer(_) => "answer",
+            Self::Ask => "ask",
         }
     }
 }
@@ -133,7 +138,7 @@ pub struct Undelivered {
     pub task: Task,
     /// The tool.
     pub tool: String,
-    /// `approved`, `denied`, `answered`.
+    /// `approved`, `denied`, `answered`, `asked`.
     pub decision: String,
     /// When.
     pub at: Timestamp,
@@ -247,6 +252,8 @@ impl Statements {
                 &column!(rows, r => r.asking.expiry.as_ref().map(|e| e.0.as_secs_f64())),
                 &column!(rows, r => r.asking.expiry.as_ref().map(|e| e.1.name())),
                 &column!(rows, r => escalates_to(r)),
+                &column!(rows, r => r.asking.not_requester),
+                &column!(rows, r => r.policy.as_ref()),
             ],
         )
         .await?;
@@ -262,7 +269,7 @@ impl Statements {
     pub async fn decide(&self, db: &Client, decision: &Decision, request: Uuid) -> Result<Verdict, Error> {
         let (arguments, answer) = match &decision.choice {
             Choice::Approve { arguments } => (arguments.as_ref(), None),
-            Choice::Deny => (None, None),
+            Choice::Deny | Choice::Ask => (None, None),
             Choice::Answer(answer) => (None, Some(answer)),
         };
         let row = db

@@ -14,6 +14,7 @@ pub mod approvals;
 pub mod forks;
 pub mod inbox;
 pub mod logs;
+pub mod policies;
 pub mod prices;
 pub mod read;
 pub mod task_defs;

@@ -36,13 +36,13 @@ async fn server() -> (TestDb, Server) {
 }
 
 /// A run whose model calls these tools at once and then ends.
-async fn run<const N: usize>(http: &Http, tools: Value, names: [&str; N]) -> String {
+pub async fn run<const N: usize>(http: &Http, tools: Value, names: [&str; N]) -> String {
     let model = script(&[calls(names), says("done")]);
     http.start_run(&agent("careful", &model, tools), "Go.").await
 }
 
 /// What a run asks people, once it asks so many.
-async fn asked(http: &Http, run: &str, many: usize) -> Vec<Value> {
+pub async fn asked(http: &Http, run: &str, many: usize) -> Vec<Value> {
     eventually(&format!("{run} asks {many}"), async || {
         let list = http.get(&format!("/api/v1/approvals?execution={run}")).await.ok();
         let found = list["approvals"].as_array().unwrap().clone();
@@ -51,15 +51,15 @@ async fn asked(http: &Http, run: &str, many: usize) -> Vec<Value> {
     .await
 }
 
-async fn only(http: &Http, run: &str) -> String {
+pub async fn only(http: &Http, run: &str) -> String {
     asked(http, run, 1).await[0]["id"].as_str().unwrap().to_owned()
 }
 
-async fn decide(http: &Http, id: &str, what: &Value) -> Answer {
+pub async fn decide(http: &Http, id: &str, what: &Value) -> Answer {
     http.post(&format!("/api/v1/approvals/{id}/decide"), what).await
 }
 
-async fn shown(http: &Http, id: &str) -> Value {
+pub async fn shown(http: &Http, id: &str) -> Value {
     http.get(&format!("/api/v1/approvals/{id}")).await.ok()
 }
 

@@ -64,6 +64,10 @@ impl Surroundings for Slot {
         if name == crate::runtime::MODEL_QUEUE { MODEL_QUEUE_ID } else { MODEL_QUEUE_ID + 1 }
     }
 
+    fn policies(&self) -> Arc<Vec<crate::agent::policy::Policy>> {
+        Arc::default()
+    }
+
     fn take_slot(&mut self, _: AttemptId) -> Option<(i64, f64)> {
         std::mem::take(&mut self.is_free).then_some((i64::from(self.worker), 60.0))
     }

@@ -20,7 +20,7 @@ pub struct Brief {
     pub is_question: bool,
     /// The tool.
     pub tool: String,
-    /// `pending`, `expiring`, `approved`, `denied`, `answered`, `withdrawn`.
+    /// `pending`, `expiring`, `approved`, `denied`, `answered`, `asked`, `withdrawn`.
     pub state: String,
     /// Whose decision it is; `None`: anybody's.
     pub group: Option<String>,
@@ -80,6 +80,10 @@ pub struct Approval {
     pub edited: Option<Json>,
     /// What it was answered with.
     pub answer: Option<Json>,
+    /// The policy that asks, when it isn't the tool itself.
+    pub policy: Option<String>,
+    /// Whether whoever started the run can't decide it.
+    pub not_requester: bool,
 }
 
 /// What one person said.
@@ -87,7 +91,7 @@ pub struct Approval {
 pub struct Vote {
     /// Who.
     pub voter: String,
-    /// `approve`, `deny`, `answer`.
+    /// `approve`, `deny`, `answer`, `ask`.
     pub vote: String,
     /// Through which channel.
     pub via: String,
@@ -180,6 +184,8 @@ fn whole(row: &Row) -> Result<Approval, Error> {
         schema: row.try_get("schema")?,
         edited,
         answer: row.try_get("answer")?,
+        policy: row.try_get("policy")?,
+        not_requester: row.try_get("not_requester")?,
     })
 }
 

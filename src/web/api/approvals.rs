@@ -89,6 +89,10 @@ struct Whole {
     /// What it was approved with, when that is something else.
     edited: Option<Json>,
     answer: Option<Json>,
+    /// The policy that asks, when it isn't the tool itself.
+    policy: Option<String>,
+    /// Whether whoever started the run can't decide it.
+    not_requester: bool,
 }
 
 fn whole(a: Approval) -> Whole {
@@ -103,6 +107,8 @@ fn whole(a: Approval) -> Whole {
         schema: a.schema,
         edited: a.edited,
         answer: a.answer,
+        policy: a.policy,
+        not_requester: a.not_requester,
     }
 }
 
@@ -227,7 +233,7 @@ pub async fn get(state: Data<State>, id: Path<String>) -> Result<HttpResponse, P
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deciding {
-    /// `approve`, `deny` or `answer`.
+    /// `approve`, `deny`, `answer` or `ask`.
     decision: String,
     /// Who.
     #[serde(default)]
@@ -267,13 +273,14 @@ pub async fn decide(
     let choice = match (said.decision.as_str(), arguments, answer) {
         ("approve", arguments, None) => Choice::Approve { arguments },
         ("deny", None, None) => Choice::Deny,
+        ("ask", None, None) => Choice::Ask,
         ("answer", None, Some(answer)) => Choice::Answer(answer),
         ("answer", None, None) => return Err(Problem::new(400, "answer: is missing")),
-        ("approve" | "deny" | "answer", ..) => {
+        ("approve" | "deny" | "answer" | "ask", ..) => {
             let text = "only an approval has arguments, and only an answer has an answer";
             return Err(Problem::new(400, text));
         }
-        _ => return Err(Problem::new(400, "decision: can be approve, deny or answer")),
+        _ => return Err(Problem::new(400, "decision: can be approve, deny, answer or ask")),
     };
     let via = if said.via == "cli" { "cli" } else { "api" };
     let by = deciding::who(&said.by, "a client", &request)?;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod forks;
+mod policies;
 mod prices;
 mod queues;
 mod work;
@@ -24,6 +25,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/v1/approvals").get(approvals::list))
         .service(web::resource("/api/v1/approvals/{id}").get(approvals::get))
         .service(web::resource("/api/v1/approvals/{id}/decide").post(approvals::decide))
+        .service(web::resource("/api/v1/approval-policies").get(policies::list).post(policies::set))
+        .service(web::resource("/api/v1/approval-policies/{name}").delete(policies::remove))
         .service(web::resource("/api/executions/{id}/cost").get(prices::of_run))
         .service(web::resource("/api/costs").get(prices::spent))
         .service(web::resource("/api/prices").get(prices::list).post(prices::set))

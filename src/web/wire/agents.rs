@@ -67,6 +67,7 @@ pub struct StartAgent {
     timeout_seconds: Option<f64>,
     credentials: Option<Json>,
     run_id: Option<String>,
+    requested_by: Option<String>,
     #[serde(rename = "static_plan")]
     static_plan: Option<Json>,
 }
@@ -105,6 +106,7 @@ pub async fn start(state: Data<State>, body: Body<StartAgent>) -> Result<HttpRes
         key: body.idempotency_key,
         stateful_domain: body.run_id,
         timeout_secs: body.timeout_seconds,
+        requester: body.requested_by.unwrap_or_default(),
         ..Run::default()
     };
     let started = run.start(&state, agent.clone(), version).await?;

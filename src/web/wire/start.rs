@@ -51,6 +51,8 @@ pub struct Run {
     pub domains: Option<Json>,
     pub timeout_secs: Option<f64>,
     pub priority: i16,
+    /// Who wants it, by their own account.
+    pub requester: String,
 }
 
 /// The execution's input as it is stored, and as clients read it.
@@ -84,6 +86,15 @@ impl Run {
             return Err(Problem::refused(
                 "Agent execution requires a non-empty prompt, at least one media item, or non-empty context.",
             ));
+        }
+        let requester = self.requester.trim();
+        if requester.chars().count() > MAX_NAME {
+            return Err(Problem::refused(format!(
+                "requestedBy: must be a name of at most {MAX_NAME} characters"
+            )));
+        }
+        if !requester.is_empty() {
+            self.more.insert("requested_by".to_owned(), raw(requester));
         }
         let domains = self.domains(&agent);
         check_domains(domains.as_ref())?;

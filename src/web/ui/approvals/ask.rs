@@ -107,12 +107,19 @@ impl Ask {
             };
             tags.push(("", format!("until {}, then {then}", zone.at(at, now))));
         }
+        if let (Some(policy), true) = (&a.policy, is_pending) {
+            tags.push(("", format!("policy {}", shown::excerpt(policy, 60))));
+        }
+        if a.not_requester && is_pending {
+            tags.push(("", "not by who started the run".to_owned()));
+        }
         let outcome = b.decided.as_ref().map(|d| {
             let how = match b.state.as_str() {
                 "withdrawn" => return format!("Withdrawn {}, because the run ended.", zone.stamp(d.at)),
                 "approved" if b.is_edited => "Approved with other arguments",
                 "approved" => "Approved",
                 "answered" => "Answered",
+                "asked" => "Asked back",
                 _ => "Denied",
             };
             format!("{how} by {} {}, {}.", shown::excerpt(&d.by, 100), zone.stamp(d.at), channel(&d.via))
@@ -189,6 +196,7 @@ fn said(vote: &Vote, viewer: &Viewer) -> Said {
     let state = match vote.vote.as_str() {
         "approve" => "approved",
         "deny" => "denied",
+        "ask" => "asked",
         _ => "answered",
     };
     let edited = if vote.is_edited { "with other arguments" } else { "" };
@@ -276,6 +284,8 @@ impl Seen {
                 ("asked_at", Cell::Time(b.asked_at)),
                 ("expires_at", Cell::time(b.expires_at)),
                 ("on_expiry", Cell::text(b.on_expiry.clone())),
+                ("policy", Cell::text(a.policy.clone())),
+                ("not_requester", Cell::Int(a.not_requester.into())),
                 ("arguments", Cell::Json(a.arguments.clone())),
                 ("arguments_hash", Cell::Text(a.hash.clone())),
                 ("edited", a.edited.clone().map_or(Cell::None, Cell::Json)),

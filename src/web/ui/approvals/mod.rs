@@ -23,6 +23,7 @@ use super::{drawn, page};
 use crate::id::ApprovalId;
 use crate::json::{Json, storable_text};
 use crate::runtime::Choice;
+use crate::store::policies::{self, Stored};
 use crate::store::read::approvals::{self, Brief, Wanted as Which};
 use crate::web::deciding::{self, Wish};
 use crate::web::{Problem, State};
@@ -117,7 +118,17 @@ struct ApprovalsPage {
     next: Option<String>,
     recent: Vec<Line>,
     ask: Option<Ask>,
+    policies: Vec<Rule>,
     statements: Vec<Statement>,
+}
+
+/// A policy about which calls need a person.
+struct Rule {
+    name: String,
+    of: String,
+    says: String,
+    asks: String,
+    set: String,
 }
 
 /// Everything that the page shows, as it was read.
@@ -127,6 +138,7 @@ struct Seen {
     has_more: bool,
     recent: Vec<Brief>,
     ask: Option<ask::Seen>,
+    policies: Vec<Stored>,
 }
 
 /// `GET /approvals`
@@ -187,7 +199,8 @@ async fn look(state: &State, id: Option<ApprovalId>, wanted: &Wanted) -> Result<
         Some(id) => Some(ask::look(&db, id).await?),
         None => None,
     };
-    Ok(Seen { count, found, has_more, recent, ask })
+    let policies = if id.is_some() { vec![] } else { policies::list(&db).await? };
+    Ok(Seen { count, found, has_more, recent, ask, policies })
 }
 
 fn draw(
@@ -224,6 +237,7 @@ fn draw(
         next: last.filter(|_| seen.has_more).map(|after| Wanted { after, ..wanted.clone() }.address(None)),
         recent: seen.recent.iter().map(line).collect(),
         statements: statements(is_decided, current),
+        policies: seen.policies.iter().map(|stored| rule(stored, viewer)).collect(),
         ask: seen.ask.map(|ask| Ask::of(ask, viewer)),
     })
 }
@@ -235,6 +249,7 @@ pub fn mark(state: &str) -> Mark {
         "expiring" => ("warn", "clock", "Its time is over"),
         "approved" => ("ok", "check", "Approved"),
         "denied" => ("fail", "x", "Denied"),
+        "asked" => ("human", "chat", "Asked back"),
         "answered" => ("ok", "chat", "Answered"),
         _ => ("idle", "stop", "Withdrawn"),
     };
@@ -337,6 +352,18 @@ fn report(seen: &Seen, id: Option<ApprovalId>, wanted: &Wanted) -> Report {
     Report { next: last.map(|after| Wanted { after, ..wanted.clone() }.address(None)), ..Report::list(sheet) }
 }
 
+fn rule(stored: &Stored, viewer: &Viewer) -> Rule {
+    let policy = &stored.policy;
+    let [agent, tool] = [&policy.agent, &policy.tool].map(|pattern| shown::excerpt(pattern, 60));
+    Rule {
+        name: shown::excerpt(&policy.name, 60),
+        of: if agent == "*" { tool } else { format!("{tool} of {agent}") },
+        says: shown::excerpt(&policy.says(), 120),
+        asks: shown::excerpt(&policy.asks(), 120),
+        set: format!("{} {}", shown::excerpt(&stored.set_by, 60), viewer.zone.stamp(stored.set_at)),
+    }
+}
+
 /// What forms may be, for the route.
 pub fn limits() -> web::FormConfig {
     web::FormConfig::default().limit(MOST).error_handler(|error, request| {
@@ -364,6 +391,7 @@ pub async fn decide(
             Choice::Approve { arguments: edit::sent(&asked.arguments, &asked.schema, &sent)? }
         }
         "deny" => Choice::Deny,
+        "ask" => Choice::Ask,
         "answer" => {
             let text = said("answer").replace("\r\n", "\n");
             if text.trim().is_empty() {
@@ -371,7 +399,7 @@ pub async fn decide(
             }
             Choice::Answer(Json::of(&storable_text(&text)))
         }
-        _ => return Err(Problem::new(400, "nothing was decided: approve, deny or answer")),
+        _ => return Err(Problem::new(400, "nothing was decided: approve, deny, answer or ask back")),
     };
     let wish = Wish {
         choice,
