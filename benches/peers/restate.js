@@ -32,6 +32,7 @@ await restate.serve({ services: [bench], port: service, logger: () => {} });
 
 const server = spawn(new URL("node_modules/.bin/restate-server", import.meta.url).pathname, ["--no-logo", "--base-dir", directory], {
   stdio: "ignore",
+  detached: true, // what starts the server is not the server: both go, as a group
   env: {
     ...process.env,
     RUST_LOG: "error",
@@ -43,7 +44,7 @@ const server = spawn(new URL("node_modules/.bin/restate-server", import.meta.url
   },
 });
 process.on("exit", () => {
-  server.kill("SIGKILL");
+  process.kill(-server.pid, "SIGKILL");
   rmSync(directory, { recursive: true, force: true });
 });
 
