@@ -473,14 +473,13 @@ impl Claims {
                 marks.push((slot.queue, *locked(&self.queue(slot.queue).mark)));
             }
         }
+        let mut items: HashMap<i32, Vec<usize>> = HashMap::new();
+        for w in wanted {
+            items.entry(w.queue).or_default().push(w.item);
+        }
         let claimed = store::queue::claim(db, &marks, &slots).await?;
-        Ok(claimed
-            .into_iter()
-            .filter_map(|c| {
-                let of_queue: Vec<_> = wanted.iter().filter(|w| w.queue == c.queue).collect();
-                of_queue.get(c.slot).map(|w| (w.item, c.lease))
-            })
-            .collect())
+        let item = |queue: i32, slot: usize| items.get(&queue).and_then(|of| of.get(slot)).copied();
+        Ok(claimed.into_iter().filter_map(|c| Some((item(c.queue, c.slot)?, c.lease))).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Work that waits: claims, leases and what brings it back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -109,12 +110,13 @@ pub async fn claim(
     slots: &[Slot],
 ) -> Result<Vec<Claimed>, Error> {
     let claim = db.prepare_cached(include_str!("../../sql/queue/claim.sql")).await?;
-    let many = |queue: i32| i64::try_from(slots.iter().filter(|s| s.queue == queue).count()).unwrap_or(0);
-    let mut numbers = Vec::with_capacity(slots.len());
-    for (i, slot) in slots.iter().enumerate() {
-        let before = slots[..i].iter().filter(|s| s.queue == slot.queue).count();
-        numbers.push(i64::try_from(before).unwrap_or(0) + 1);
-    }
+    let mut many: HashMap<i32, i64> = HashMap::new();
+    let mut number = |slot: &Slot| {
+        let number = many.entry(slot.queue).or_default();
+        *number += 1;
+        *number
+    };
+    let numbers: Vec<_> = slots.iter().map(&mut number).collect();
     let rows = db
         .query(
             &claim,
@@ -122,7 +124,7 @@ pub async fn claim(
                 &marks.iter().map(|m| m.0).collect::<Vec<_>>(),
                 &marks.iter().map(|m| m.1.priority).collect::<Vec<_>>(),
                 &marks.iter().map(|m| m.1.run_at).collect::<Vec<_>>(),
-                &marks.iter().map(|m| many(m.0)).collect::<Vec<_>>(),
+                &marks.iter().map(|m| many.get(&m.0).copied().unwrap_or(0)).collect::<Vec<_>>(),
                 &slots.iter().map(|s| s.queue).collect::<Vec<_>>(),
                 &numbers,
                 &slots.iter().map(|s| s.worker).collect::<Vec<_>>(),
