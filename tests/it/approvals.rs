@@ -524,10 +524,10 @@ async fn of_many_contradicting_decisions_exactly_one_counts() {
     }
     // Every question by all of them at once, and two questions at a time.
     let [here, there] = [&server, &other].map(|server| Http::new(server.base().to_owned()));
-    let decider = |n: usize, question: String, id: String| {
-        let (http, url) = (if n % 2 == 0 { &here } else { &there }, database.url());
+    let says_so = |n: usize, question: String, id: String| {
+        let (http, url) = (if n.is_multiple_of(2) { &here } else { &there }, database.url());
         async move {
-            let (who, verb) = (format!("person-{n}"), if n % 3 == 0 { "deny" } else { "approve" });
+            let (who, verb) = (format!("person-{n}"), if n.is_multiple_of(3) { "deny" } else { "approve" });
             match n % 8 {
                 // psql, by a connection of its own
                 6 => {
@@ -551,7 +551,7 @@ async fn of_many_contradicting_decisions_exactly_one_counts() {
     };
     let decided = stream::iter(&runs).map(async |id| {
         let question = only(&server, id).await;
-        let said = join_all((0..each).map(|n| decider(n, question.clone(), id.clone()))).await;
+        let said = join_all((0..each).map(|n| says_so(n, question.clone(), id.clone()))).await;
         said.into_iter().filter(|counts| *counts).count()
     });
     let decided: Vec<_> = decided.buffer_unordered(2).collect().await;
