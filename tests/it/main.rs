@@ -33,5 +33,6 @@ mod streams;
 mod torture;
 mod ui;
 mod wire;
+mod work;
 mod worker;
 mod world;

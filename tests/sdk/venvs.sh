@@ -7,11 +7,11 @@ root=${TENURE_TEST_VENVS:-${CARGO_TARGET_DIR:-$here/../../target}/sdk-venvs}
 mkdir -p "$root"
 root=$(cd "$root" && pwd)
 
-venv() { # name, requirement…: one environment, rebuilt when its requirements or the constraints change
+venv() { # name, requirement…: one environment, rebuilt when its place, its requirements or the constraints change
     local dir=$root/$1
     shift
     local want
-    want=$(printf '%s\n' "$@" | cat - "$here/constraints.txt" | sha256sum)
+    want=$(printf '%s\n' "$dir" "$@" | cat - "$here/constraints.txt" | sha256sum)
     [ "$(cat "$dir/.built-from" 2>/dev/null)" = "$want" ] && return
     rm -rf "$dir"
     python3 -m venv "$dir"
