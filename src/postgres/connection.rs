@@ -229,9 +229,20 @@ fn set_timeouts(driver: &mut tokio_postgres::Config) {
     if driver.get_connect_timeout().is_none() {
         driver.connect_timeout(Duration::from_secs(5));
     }
-    driver.keepalives(true).keepalives_idle(Duration::from_secs(30));
-    driver.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
-    driver.tcp_user_timeout(Duration::from_secs(30));
+    // Whose other end has vanished without a word is given up after 30 s while it is spoken to, after a minute in silence.
+    // What the url says goes first.
+    if driver.get_tcp_user_timeout().is_none() {
+        driver.tcp_user_timeout(Duration::from_secs(30));
+    }
+    if driver.get_keepalives_idle() == tokio_postgres::Config::new().get_keepalives_idle() {
+        driver.keepalives_idle(Duration::from_secs(30));
+    }
+    if driver.get_keepalives_interval().is_none() {
+        driver.keepalives_interval(Duration::from_secs(10));
+    }
+    if driver.get_keepalives_retries().is_none() {
+        driver.keepalives_retries(3);
+    }
 }
 
 /// Whether no host of it is beyond this machine.
@@ -468,6 +479,25 @@ mod tests {
         assert_eq!(attributes("postgres://a,b/db?target_session_attrs=any"), TargetSessionAttrs::Any);
         let config = Config::parse("postgres:///db?host=/a,/b&user=me").unwrap();
         assert_eq!(config.url(), "postgres:///db?host=/a,/b&user=me");
+    }
+
+    #[test]
+    fn a_vanished_server_is_given_up_in_time() {
+        let config = Config::parse("postgres://localhost/db").unwrap();
+        let driver = config.driver();
+        assert_eq!(driver.get_tcp_user_timeout(), Some(&Duration::from_secs(30)));
+        assert!(driver.get_keepalives());
+        assert_eq!(driver.get_keepalives_idle(), Duration::from_secs(30));
+        assert_eq!(driver.get_keepalives_interval(), Some(Duration::from_secs(10)));
+        assert_eq!(driver.get_keepalives_retries(), Some(3));
+
+        let own = "tcp_user_timeout=5&keepalives_idle=7&keepalives_interval=2&keepalives_retries=1";
+        let config = Config::parse(&format!("postgres://localhost/db?{own}")).unwrap();
+        let driver = config.driver();
+        assert_eq!(driver.get_tcp_user_timeout(), Some(&Duration::from_secs(5)));
+        assert_eq!(driver.get_keepalives_idle(), Duration::from_secs(7));
+        assert_eq!(driver.get_keepalives_interval(), Some(Duration::from_secs(2)));
+        assert_eq!(driver.get_keepalives_retries(), Some(1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Http, Server, TestDb, agent, tools};
+use crate::harness::{Answer, Http, Server, TestDb, agent, skip, tools};
 use crate::{invariants, sdk};
 
 /// Routes as the sources register them: method and path, those below `/api` by their longer name.
@@ -178,7 +178,7 @@ async fn what_the_description_invites_to_is_answered() {
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
     let venvs = match sdk::virtual_environments(&suite) {
         Ok(venvs) => venvs,
-        Err(reason) => return sdk::skip(&reason),
+        Err(reason) => return skip(&reason),
     };
     let database = TestDb::new().await;
     let server = Server::start(&database).await;

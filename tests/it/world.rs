@@ -6,7 +6,7 @@ use tenure::torture::world::netns::Network;
 use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
-    harness::{Server, TestDb, agent, calls, eventually, says, script, tools},
+    harness::{Server, TestDb, agent, calls, eventually, says, script, skip, tools},
     invariants,
 };
 
@@ -48,7 +48,7 @@ async fn a_killed_victim_comes_back_with_what_was_committed() {
 async fn a_full_victim_refuses_to_write_and_goes_on_when_there_is_room() {
     let mut victim = match Victim::make(None, &place("full"), Some(80)).await {
         Ok(victim) => victim,
-        Err(error) => return println!("skipped: {error}"),
+        Err(error) => return skip(&error.to_string()),
     };
     victim.start().await.unwrap();
     victim.create_database().await.unwrap();
@@ -167,7 +167,7 @@ async fn a_server_whose_postgres_takes_no_writes_says_so_and_hands_nothing_out()
 async fn a_pulled_cable_lets_nothing_pass() {
     let network = match Network::make().await {
         Ok(network) => network,
-        Err(error) => return println!("skipped: {error}"),
+        Err(error) => return skip(&error.to_string()),
     };
     let server = tokio::net::TcpListener::bind((network.here(), 0)).await.unwrap();
     let address = server.local_addr().unwrap();

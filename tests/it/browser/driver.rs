@@ -38,9 +38,7 @@ pub fn installed() -> Option<PathBuf> {
     let runs = |program: &str| Command::new(program).arg("--version").output().is_ok();
     let found = BROWSERS.into_iter().find(|browser| runs(browser)).filter(|_| runs("chromedriver"));
     if found.is_none() {
-        let strict = ["CI", "TENURE_TEST_NO_SKIP"].iter().any(|name| std::env::var_os(name).is_some());
-        assert!(!strict, "there is no browser: install the packages chromium and chromium-driver");
-        eprintln!("skipped: there is no Chromium with its chromedriver");
+        crate::harness::skip("there is no browser: install the packages chromium and chromium-driver");
     }
     found.map(|name| on_path(name).unwrap_or_else(|| panic!("{name} runs but is not on PATH")))
 }

@@ -31,7 +31,7 @@ impl Page {
 
 /// Every kind of page there is. A new page is one more line.
 pub fn pages(stage: &Stage) -> Vec<Page> {
-    let Stage { completed, failed, stuck, running, asking, asked, decided, .. } = stage;
+    let Stage { completed, forked, failed, stuck, running, asking, asked, decided, .. } = stage;
     vec![
         page("executions", "/executions", "The library is closed on Sundays."),
         page("executions-filtered", "/executions?q=status:completed+agent:librarian", "Origin of Species"),
@@ -52,6 +52,8 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("payloads", &format!("/execution/{completed}/payloads"), "It appeared in 1859."),
         page("run-agent", &format!("/execution/{completed}/agent"), "librarian"),
         page("logs", &format!("/execution/{completed}/logs"), "Completed"),
+        page("execution-forked", &format!("/execution/{forked}"), "after event"),
+        page("diff", &format!("/diff?a={completed}&b={forked}"), "Down"),
         page("execution-asking", &format!("/execution/{asking}"), "Waits for a decision of 'finance-leads'"),
         page("approvals", "/approvals", "questions wait for a decision"),
         page("approvals-decided", "/approvals?show=decided", "photo 2 shows older damage"),

@@ -14,6 +14,8 @@ pub struct Stage {
     pub failed: String,
     pub stuck: String,
     pub running: String,
+    /// What went on from the completed one with other arguments.
+    pub forked: String,
     /// A run that waits for people, and what it asks; and a question that was decided.
     pub asking: String,
     pub asked: String,
@@ -35,6 +37,7 @@ impl Stage {
         // The order is the list's, oldest first.
         let timed_out = times_out(here).await;
         let (completed, failed, stuck) = (completes(here).await, fails(here).await, stuck(here).await);
+        let forked = goes_on(here, &completed).await;
         retries(here).await;
         let cancelled = waits(here, "cancelled", "Look for the wrong book.").await;
         here.delete(&format!("/api/agent/{cancelled}/cancel?reason=It%20was%20the%20wrong%20book"))
@@ -55,12 +58,27 @@ impl Stage {
             failed,
             stuck,
             running,
+            forked,
             asking,
             asked,
             decided,
             _held: Mutex::new((server, db)),
         }
     }
+}
+
+/// The completed run once more from its second call on, which has another result now.
+async fn goes_on(server: &Server, completed: &str) -> String {
+    let wish = json!({ "turn": 1, "call": 1, "arguments": { "town": "Down" } });
+    let answer = server.post(&format!("/api/v1/executions/{completed}/rerun"), &wish).await.ok();
+    let id = answer["executionId"].as_str().unwrap().to_owned();
+    let rain = server.take("weather").await;
+    server.complete(&rain, &json!({ "rain": false, "mm": 0, "gauge": null })).await;
+    // It was not there yet at that point.
+    let year = server.take("lookup").await;
+    server.complete(&year, &json!({ "year": 1859 })).await;
+    server.until(&id, "COMPLETED").await;
+    id
 }
 
 /// Two turns; a worker is lost and another takes over; results of some size.

@@ -10,7 +10,7 @@ use std::{
 
 use tenure::postgres::{Options, Source};
 
-use crate::harness::free_port;
+use crate::harness::{free_port, skip};
 
 use super::{Place, execute, kill_and_reap, open, opened, refused, text};
 
@@ -138,8 +138,7 @@ async fn await_port(port: u16) {
 #[tokio::test]
 async fn a_url_decides_how_much_of_tls_is_wanted() {
     let Some(remote) = Remote::start().await else {
-        println!("skipped: openssl isn't installed");
-        return;
+        return skip("openssl isn't installed");
     };
     let certificate = remote.place.data_dir().join("postgres/data/server.crt");
     let with_authority = format!("sslmode=verify-full&sslrootcert={}", certificate.display());
@@ -182,9 +181,8 @@ async fn a_pooler_that_refuses_session_settings_is_used_without_them() {
     let mut pgbouncer = as_owner_of(&place.data_dir().join("postgres/data"), Path::new("pgbouncer"));
     let Ok(pooler) = pgbouncer.arg("-q").arg(pooler_dir.join("settings")).stderr(Stdio::null()).spawn()
     else {
-        println!("skipped: pgbouncer isn't installed");
         cluster.stop().await.unwrap();
-        return;
+        return skip("pgbouncer isn't installed");
     };
     await_port(port).await;
     let url = format!("postgres://tenure@127.0.0.1:{port}/tenure");
