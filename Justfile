@@ -24,6 +24,10 @@ sdk *args:
 model:
     cargo test --lib runtime::model -- --ignored --nocapture
 
+# Decide 1,000 questions by 64 people each who contradict one another, and let one wait through 50 kills of its server
+approvals:
+    TENURE_TEST_APPROVALS=1000 TENURE_TEST_DECISIONS=64 TENURE_TEST_RESTARTS=50 cargo test --test it approvals::
+
 # Look at the pages with Chromium and chromedriver; pictures land in screenshots/ of Cargo's target directory
 browser *args:
     cargo test --test it browser:: {{ args }}

@@ -139,8 +139,7 @@ pub async fn schema(db: &Client) -> Result<String, Error> {
 ///
 /// [`Error`]
 pub async fn clear(db: &Client) -> Result<(), Error> {
-    db.execute(include_str!("../../sql/torture/clear.sql"), &[]).await?;
-    Ok(())
+    Ok(db.batch_execute(include_str!("../../sql/torture/clear.sql")).await?)
 }
 
 /// Where an execution stands, in short.

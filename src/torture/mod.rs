@@ -17,6 +17,7 @@
 pub mod client;
 mod judge;
 mod names;
+mod people;
 mod plan;
 mod play;
 pub mod process;

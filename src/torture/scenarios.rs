@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::people::{approve, decide, expire};
 use super::play::Play;
 use super::process::{Process, tenure};
 use super::stage::{SLOW, STEP};
@@ -52,6 +53,9 @@ scenarios! {
     deploy: "an agent is deployed in two versions",
     fork: "a run is forked while a call of it waits, and both go on",
     message: "a message comes for a call that waits for one",
+    approve: "a person approves a call",
+    decide: "one person approves a call while another denies it on another server",
+    expire: "nobody decides about a call in time, and it is approved",
     read: "pages and lists are read",
     migrate: "a server starts on an empty database",
 }

@@ -55,13 +55,18 @@ pub fn who(given: &str, otherwise: &str, request: &HttpRequest) -> Result<String
     Ok(request.peer_addr().map_or_else(|| otherwise.to_owned(), |p| format!("{otherwise} at {}", p.ip())))
 }
 
-/// Decide. What does not fit the tool is refused before anything is written.
+/// Decide. What does not fit the tool is refused before anything is written. The question comes back as it stands then; `None`
+/// when the decision is durable and only that could not be read.
 ///
 /// # Errors
 ///
 /// 404 when there is no such question; 409 with who decided what and when, when somebody was first, its time is over or other
 /// arguments were shown; 422 when edited arguments don't fit; 400 when it makes no sense.
-pub async fn decide(state: &State, id: ApprovalId, wish: Wish) -> Result<(Verdict, Approval), Problem> {
+pub async fn decide(
+    state: &State,
+    id: ApprovalId,
+    wish: Wish,
+) -> Result<(Verdict, Option<Approval>), Problem> {
     if wish.reason.chars().count() > REASON {
         return Err(Problem::new(400, format!("a reason has at most {REASON} characters")));
     }
@@ -85,7 +90,8 @@ pub async fn decide(state: &State, id: ApprovalId, wish: Wish) -> Result<(Verdic
     let verdict = verdict.ok_or_else(|| Problem::new(503, "nothing was decided; try again in a moment"))?;
     let status = match verdict.outcome {
         Decided::Decided | Decided::Voted | Decided::Escalated => {
-            return Ok((verdict, approvals::get(&pool.get().await?, id).await?));
+            let now = async { approvals::get(&pool.get().await.ok()?, id).await.ok() }.await;
+            return Ok((verdict, now));
         }
         Decided::Taken | Decided::Expired | Decided::Stale => 409,
         Decided::Unknown => 404,

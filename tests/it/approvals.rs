@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -503,7 +505,7 @@ async fn shown_call(http: &Http, id: &str) -> String {
     shown(http, id).await["callId"].as_str().unwrap().to_owned()
 }
 
-/// Approvals and decisions of each, smaller than what the torture uses.
+/// Approvals, and decisions about each; `just approvals` takes more.
 fn scale() -> (usize, usize) {
     let number = |name: &str, otherwise: usize| {
         std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
@@ -520,42 +522,40 @@ async fn of_many_contradicting_decisions_exactly_one_counts() {
     for _ in 0..many {
         runs.push(run(&server, refund(), ["refund"]).await);
     }
-    let mut deciders = vec![];
-    for id in &runs {
-        let question = only(&server, id).await;
-        for n in 0..each {
-            let http = Http::new(if n % 2 == 0 { server.base() } else { other.base() }.to_owned());
-            let (question, id, url) = (question.clone(), id.clone(), database.url().to_owned());
-            deciders.push(tokio::spawn(async move {
-                let who = format!("person-{n}");
-                let verb = if n % 3 == 0 { "deny" } else { "approve" };
-                match n % 8 {
-                    // psql, by a connection of its own
-                    6 => {
-                        let client = tokio_postgres_of(&url).await;
-                        let call = format!("'{question}', '{verb}', by => '{who}', reason => 'so'");
-                        usize::from(sql(&client, &call).await.0 == "decided")
-                    }
-                    // the protocol
-                    7 => usize::from(
-                        respond(&http, &id, &json!({ "approved": n % 2 == 1, "reason": "so" })).await.status
-                            == 200,
-                    ),
-                    _ => {
-                        let what = json!({ "decision": verb, "by": who, "reason": "so" });
-                        let answer = decide(&http, &question, &what).await;
-                        assert!(matches!(answer.status, 200 | 409), "{answer:?}");
-                        usize::from(answer.status == 200)
-                    }
+    // Every question by all of them at once, and two questions at a time.
+    let [here, there] = [&server, &other].map(|server| Http::new(server.base().to_owned()));
+    let says_so = |n: usize, question: String, id: String| {
+        let (http, url) = (if n.is_multiple_of(2) { &here } else { &there }, database.url());
+        async move {
+            let (who, verb) = (format!("person-{n}"), if n.is_multiple_of(3) { "deny" } else { "approve" });
+            match n % 8 {
+                // psql, by a connection of its own
+                6 => {
+                    let client = tokio_postgres_of(url).await;
+                    let call = format!("'{question}', '{verb}', by => '{who}', reason => 'so'");
+                    sql(&client, &call).await.0 == "decided"
                 }
-            }));
+                // the protocol
+                7 => {
+                    let answer = json!({ "approved": n % 2 == 1, "reason": "so" });
+                    respond(http, &id, &answer).await.status == 200
+                }
+                _ => {
+                    let what = json!({ "decision": verb, "by": who, "reason": "so" });
+                    let answer = decide(http, &question, &what).await;
+                    assert!(matches!(answer.status, 200 | 409), "{answer:?}");
+                    answer.status == 200
+                }
+            }
         }
-    }
-    let mut counted = 0;
-    for decider in deciders {
-        counted += decider.await.unwrap();
-    }
-    assert_eq!(counted, many, "as many decisions count as there were questions");
+    };
+    let decided = stream::iter(&runs).map(async |id| {
+        let question = only(&server, id).await;
+        let said = join_all((0..each).map(|n| says_so(n, question.clone(), id.clone()))).await;
+        said.into_iter().filter(|counts| *counts).count()
+    });
+    let decided: Vec<_> = decided.buffer_unordered(2).collect().await;
+    assert_eq!(decided, vec![1; many], "of all decisions about a question exactly one counts");
     let db = database.connect().await;
     eventually("all were delivered", async || {
         let row = db
@@ -697,4 +697,102 @@ async fn a_fork_asks_people_again_and_never_runs_a_call_that_was_approved_for_th
     let copy = server.post(&fork, &json!({ "at": called_at + 1 })).await.ok();
     server.until(copy["executionId"].as_str().unwrap(), "COMPLETED").await;
     invariants::hold(&database.connect().await, &[]).await;
+}
+
+#[tokio::test]
+async fn a_fork_asks_anew_also_past_an_edited_approval_an_answer_and_an_escalation() {
+    let (database, server) = server().await;
+    let approval =
+        json!({ "group": "leads", "timeoutSeconds": 1, "onTimeout": "escalate", "escalateTo": "bosses" });
+    let tools = json!([gated("refund", &approval), human("ask")]);
+    let id = run(&server, tools, ["refund", "ask"]).await;
+    let both = asked(&server, &id, 2).await;
+    let of = |tool: &str| both.iter().find(|a| a["tool"] == tool).unwrap()["id"].as_str().unwrap().to_owned();
+    let (refund, question) = (of("refund"), of("ask"));
+    within(Duration::from_secs(10), "others are asked", async || {
+        (shown(&server, &refund).await["group"] == "bosses").then_some(())
+    })
+    .await;
+    let escalated = server.events(&id).await.len();
+    decide(&server, &question, &json!({ "decision": "answer", "by": "mira", "answer": "blue" })).await.ok();
+    let answered = server.events(&id).await.len();
+    let edit = json!({ "decision": "approve", "by": "boss", "arguments": { "amount": 1 } });
+    decide(&server, &refund, &edit).await.ok();
+    let task = server.take("refund").await;
+    server.complete(&task, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+
+    let fork = format!("/api/v1/executions/{id}/fork");
+    for (at, open) in [(escalated, 2), (answered, 1)] {
+        let copy =
+            server.post(&fork, &json!({ "at": at })).await.ok()["executionId"].as_str().unwrap().to_owned();
+        let again = asked(&server, &copy, open).await;
+        let refund = again.iter().find(|a| a["tool"] == "refund").unwrap();
+        assert_eq!(refund["group"], "leads", "it begins with those whose decision it is");
+        assert!(server.poll("refund", 1).await.is_empty(), "it ran undecided");
+        server.delete(&format!("/api/agent/{copy}/cancel?reason=enough")).await.ok();
+    }
+    // Past the result nobody is asked, and the model knows what was answered and changed.
+    let events = server.events(&id).await;
+    let returned = events.iter().position(|e| e == "tool_returned").unwrap() + 1;
+    let copy =
+        server.post(&fork, &json!({ "at": returned })).await.ok()["executionId"].as_str().unwrap().to_owned();
+    server.until(&copy, "COMPLETED").await;
+    let told = server.conversation(&copy).await;
+    assert!(told.iter().any(|(_, text)| text.contains("was not given and is now 1")), "{told:?}");
+    assert!(told.iter().any(|(_, text)| text.contains("blue")), "{told:?}");
+    invariants::hold(&database.connect().await, &[id]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_channel_refuses_what_is_unknown_too_large_or_too_late() {
+    let (_database, server) = server().await;
+    let id = run(&server, refund(), ["refund"]).await;
+    let question = only(&server, &id).await;
+    let nobody = "0199f0aa-0000-7000-8000-000000000001";
+
+    // The page, by a browser that has its token.
+    let page = server.request("GET", &format!("/approvals/{question}")).header("accept", "text/html");
+    let page = page.send().await.unwrap();
+    let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let html = page.text().await.unwrap();
+    let token = html.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let form = async |path: &str, body: String| {
+        let request = server.request("POST", path).header("cookie", &cookie).header("accept", "text/html");
+        Http::send(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await
+    };
+    let path = format!("/approvals/{question}/decide");
+    let deny = format!("token={token}&decision=deny&note=no&by=mira");
+    for (path, body, status) in [
+        (path.as_str(), "decision=deny&note=no".to_owned(), 403),
+        (path.as_str(), format!("token={token}"), 400),
+        (path.as_str(), format!("token={token}&decision=approve&json=%7B"), 422),
+        (path.as_str(), format!("token={token}&decision=approve&hash={}", "0".repeat(64)), 409),
+        (path.as_str(), format!("{deny}&more={}", "x".repeat(2 << 20)), 413),
+        (path.as_str(), format!("token={token}&decision=deny&note={}", "x".repeat(3000)), 400),
+        (&format!("/approvals/{nobody}/decide"), deny.clone(), 404),
+        ("/approvals/nonsense/decide", deny.clone(), 404),
+    ] {
+        let answer = form(path, body.clone()).await;
+        assert_eq!(answer.status, status, "{path} {}: {}", &body[..body.len().min(200)], answer.text);
+    }
+    // The protocol.
+    let respond_path = format!("/api/agent/{id}/respond");
+    assert_eq!(server.post_bytes(&respond_path, "{").await.status, 400);
+    assert_eq!(server.post_bytes(&respond_path, vec![b' '; 9 << 20]).await.status, 413);
+    respond(&server, &id, &json!([1])).await.refused(400);
+    assert_eq!(shown(&server, &question).await["state"], "pending");
+
+    // Too late: who decided what is said everywhere.
+    decide(&server, &question, &json!({ "decision": "deny", "by": "tomek", "reason": "no" })).await.ok();
+    let late = form(&path, deny).await;
+    assert!(late.status == 409 && late.text.contains("denied by tomek at "), "{}", late.text);
+    let (code, late) = cli(&server, &["approve", &question]);
+    assert!(code == Some(5) && late.contains("denied by tomek at "), "{late}");
+    let (code, late) = cli(&server, &["ask", nobody, "why?"]);
+    assert!(code == Some(3) && late.contains("no approval with id"), "{late}");
+    let late = decide(&server, &question, &json!({ "decision": "ask", "by": "m", "reason": "?" }))
+        .await
+        .refused(409);
+    assert!(late.contains("denied by tomek at "), "{late}");
 }

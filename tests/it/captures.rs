@@ -23,8 +23,6 @@ use crate::{
 /// Where we differ on purpose: the end of a key's path, and why.
 const DIFFERENT: &[(&str, &str)] = &[
     ("inputData.__agentspan_ctx__", "there are no credentials yet, so no token for them"),
-    ("isWaiting", "nothing asks a person yet"),
-    ("pendingTool", "nothing asks a person yet"),
     ("reasonForIncompletion", "a tool's failure is told to the model and does not end the run"),
     ("task.outputData.p", "what a worker says when it asks to be called back is not kept for that call"),
     ("tasks[].inputData._agent_state", "a call is shown as the model made it"),

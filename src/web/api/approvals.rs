@@ -257,7 +257,8 @@ struct Answer {
     /// `decided`, or `voted` when more must agree.
     outcome: &'static str,
     message: String,
-    approval: Whole,
+    /// How it stands now; missing when that could not be read just then.
+    approval: Option<Whole>,
 }
 
 /// `POST /api/v1/approvals/{id}/decide`
@@ -287,5 +288,5 @@ pub async fn decide(
     let wish = Wish { choice, by, reason: said.reason, shown: said.arguments_hash, via };
     let (verdict, approval) = deciding::decide(&state, id, wish).await?;
     let outcome = if verdict.outcome == Decided::Voted { "voted" } else { "decided" };
-    Ok(reply(&Answer { outcome, message: verdict.message, approval: whole(approval) }))
+    Ok(reply(&Answer { outcome, message: verdict.message, approval: approval.map(whole) }))
 }
