@@ -1,12 +1,10 @@
--- Forget all runs of a database that nobody else uses, also what may never be deleted.
-begin;
-set local session_replication_role = replica;
-delete from tenure.approval_votes;
-delete from tenure.approvals;
-delete from tenure.queue;
-delete from tenure.results;
-delete from tenure.tasks;
-delete from tenure.events;
-delete from tenure.messages;
-delete from tenure.executions;
-commit;
+-- Forget all runs of a database that nobody else uses, also what may never be deleted: in a transaction whose
+-- session_replication_role is replica, so that nothing watches.
+with votes     as (delete from tenure.approval_votes),
+     approvals as (delete from tenure.approvals),
+     queue     as (delete from tenure.queue),
+     results   as (delete from tenure.results),
+     tasks     as (delete from tenure.tasks),
+     events    as (delete from tenure.events),
+     messages  as (delete from tenure.messages)
+delete from tenure.executions

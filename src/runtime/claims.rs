@@ -104,7 +104,12 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    fn take(mut self) -> Vec<Lease> {
+    /// Take them, unless who asked is found to have hung up: this thread hears first of connections that were closed
+    /// meanwhile, which end what waits here.
+    async fn take(mut self) -> Vec<Lease> {
+        if !self.leases.is_empty() {
+            tokio::task::yield_now().await;
+        }
         std::mem::take(&mut self.leases)
     }
 }
@@ -264,9 +269,11 @@ impl Claims {
                 let (reply, leases) = oneshot::channel();
                 let queue = queue.clone();
                 let _ = self.asks.send(Ask { queue, worker, lease_secs, count, reply });
-                let leases = leases.await.map(Offer::take).unwrap_or_default();
-                if !leases.is_empty() {
-                    return Ok(leases);
+                if let Ok(offer) = leases.await {
+                    let leases = offer.take().await;
+                    if !leases.is_empty() {
+                        return Ok(leases);
+                    }
                 }
             }
             if patience.is_zero() {
@@ -276,19 +283,27 @@ impl Claims {
             let is_over = tokio::select! {
                 biased;
                 offer = &mut found => {
-                    match offer.map(Offer::take) {
-                        Ok(leases) if !leases.is_empty() => return Ok(leases),
-                        _ => continue,
+                    if let Ok(offer) = offer {
+                        let leases = offer.take().await;
+                        if !leases.is_empty() {
+                            return Ok(leases);
+                        }
                     }
+                    continue;
                 }
                 over = timeout_at(deadline, woken) => over.is_err(),
             };
             // From here on nothing is sent any more; what was sent in this instant is taken.
             drop(place);
             found.close();
-            let leases = found.try_recv().map(Offer::take).unwrap_or_default();
-            if is_over || !leases.is_empty() {
-                return Ok(leases);
+            if let Ok(offer) = found.try_recv() {
+                let leases = offer.take().await;
+                if !leases.is_empty() {
+                    return Ok(leases);
+                }
+            }
+            if is_over {
+                return Ok(vec![]);
             }
         }
     }

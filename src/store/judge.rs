@@ -139,7 +139,10 @@ pub async fn schema(db: &Client) -> Result<String, Error> {
 ///
 /// [`Error`]
 pub async fn clear(db: &Client) -> Result<(), Error> {
-    Ok(db.batch_execute(include_str!("../../sql/torture/clear.sql")).await?)
+    let clear = include_str!("../../sql/torture/clear.sql");
+    Ok(db
+        .batch_execute(&format!("begin; set local session_replication_role = replica; {clear}; commit"))
+        .await?)
 }
 
 /// Where an execution stands, in short.

@@ -1,5 +1,7 @@
 //! The instruments that hurt the world around the servers do what they say.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tenure::postgres::Victim;
 use tenure::torture::world::netns::Network;
@@ -172,16 +174,18 @@ async fn a_pulled_cable_lets_nothing_pass() {
     let server = tokio::net::TcpListener::bind((network.here(), 0)).await.unwrap();
     let address = server.local_addr().unwrap();
     tokio::spawn(async move { while server.accept().await.is_ok() {} });
-    let reach = async || {
+    let reach = async |patience: Duration| {
         let mut command = tokio::process::Command::from(network.command("bash"));
         let open = format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port());
         let status = command.args(["-c", &open]).kill_on_drop(true).status();
-        let within = tokio::time::timeout(std::time::Duration::from_millis(800), status).await;
+        let within = tokio::time::timeout(patience, status).await;
         within.is_ok_and(|status| status.unwrap().success())
     };
-    assert!(reach().await);
+    // What gets through does so in the end, however busy the machine is.
+    let patience = Duration::from_secs(20);
+    assert!(reach(patience).await);
     network.unplug().await.unwrap();
-    assert!(!reach().await);
+    assert!(!reach(Duration::from_millis(800)).await);
     network.plug().await.unwrap();
-    assert!(reach().await);
+    assert!(reach(patience).await);
 }

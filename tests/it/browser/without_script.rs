@@ -22,12 +22,13 @@ async fn every_page_can_be_read() {
 async fn lists_are_filtered_and_leafed_through_by_forms_and_links() {
     let Some(window) = Window::open().await else { return };
     window.without_scripts().await;
-    let Stage { base, completed, .. } = Stage::here().await;
+    let Stage { base, completed, forked, .. } = Stage::here().await;
     window.go(&format!("{base}/executions")).await;
     window.click("input[type=search]").await;
     window.follow_keys("Origin of Species\u{e007}").await;
     let rows = "return [...document.querySelectorAll('a.pri')].map(e => e.getAttribute('href'))";
-    assert_eq!(window.ask::<Vec<String>>(rows, &[]).await, [format!("/execution/{completed}")]);
+    let found = [forked, completed].map(|id| format!("/execution/{id}"));
+    assert_eq!(window.ask::<Vec<String>>(rows, &[]).await, found);
     assert!(window.driver().current_url().await.unwrap().query().unwrap().contains("q=Origin"));
     window.follow("a.pri").await;
     assert!(window.text().await.contains("It appeared in 1859."));
