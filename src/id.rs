@@ -79,6 +79,14 @@ id!(
     ApprovalId
 );
 
+/// What a process calls itself: `host:pid:random`, so that two sessions never share a name, not even after a restart in the same container.
+#[must_use]
+pub fn session_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let random = Uuid::now_v7().simple().to_string();
+    format!("{host}:{}:{}", std::process::id(), &random[24..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

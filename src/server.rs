@@ -119,7 +119,7 @@ async fn serve(
     }
     let stop = CancellationToken::new();
     let settings = Settings {
-        name: format!("{}:{}", host(), std::process::id()),
+        name: crate::id::session_name(),
         model_calls: options.model_calls,
         model_timeout: models.timeout(),
         committers: committers(),
@@ -212,8 +212,4 @@ async fn until_told_to_stop() -> std::io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

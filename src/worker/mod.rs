@@ -52,7 +52,6 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
 pub use context::Context;
 pub use error::{Error, ToolError};
@@ -125,7 +124,7 @@ impl Worker {
         if self.tools.is_empty() {
             return Err(Error::NoTools);
         }
-        let server = Arc::new(Server::new(&self.server, self.api_key, session_name())?);
+        let server = Arc::new(Server::new(&self.server, self.api_key, crate::id::session_name())?);
         let stop = CancellationToken::new();
         let loops = TaskTracker::new();
         for tool in self.tools {
@@ -169,11 +168,4 @@ impl StopSignals {
             _ = interrupt.recv() => {}
         }
     }
-}
-
-/// `host:pid:random`, so that two sessions never share a name, not even after a restart in the same container.
-fn session_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let random = Uuid::now_v7().simple().to_string();
-    format!("{host}:{}:{}", std::process::id(), &random[24..])
 }

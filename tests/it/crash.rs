@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,8 @@ use tokio_postgres::Client;
 
 use crate::{
     harness::{
-        Home, Http, Process, Server, Signal, TestDb, agent, calls, eventually, says, script, tools, within,
+        Home, Http, Process, Server, Signal, TestDb, agent, calls, eventually, says, script, skip, tools,
+        within,
     },
     invariants,
 };
@@ -417,4 +419,33 @@ async fn a_client_that_hangs_up_while_it_waits_for_work_loses_none() {
         server.until(id, "COMPLETED").await;
     }
     invariants::hold(&database.connect().await, &ids).await;
+}
+
+/// The same command where its process is always the first, as in a container.
+fn in_a_container(command: &mut Command) {
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--kill-child"]).arg(command.get_program()).args(command.get_args());
+    inside.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    *command = inside;
+}
+
+#[tokio::test]
+async fn a_server_starts_again_in_a_container_where_its_process_has_the_same_number() {
+    let may = Command::new("unshare").args(["--pid", "--fork", "true"]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        return skip("process namespaces can't be made here");
+    }
+    let database = TestDb::new().await;
+    let mut before = Server::with(&database, in_a_container).await;
+    let model = script(&[calls(["step"]), says("done")]);
+    let id = before.start_run(&agent("a", &model, tools(["step"])), "Go.").await;
+    before.kill();
+    let server = Server::with(&database, in_a_container).await;
+    let task = server.take("step").await;
+    server.complete(&task, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+    let names = "select name from tenure.workers where kind = 'server' order by id";
+    let names = database.connect().await.query(names, &[]).await.unwrap();
+    let of = |row: &tokio_postgres::Row| row.get::<_, String>(0).rsplit_once(':').unwrap().0.to_owned();
+    assert_eq!((names.len(), of(&names[0])), (2, of(&names[1])), "it was not the same number");
 }
