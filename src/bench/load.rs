@@ -313,7 +313,7 @@ impl Shared {
         let mut next = None;
         loop {
             let Some(lease) = next.take() else {
-                next = runtime.poll(TOOL, "", &worker, 1, Duration::from_secs(5)).await?.pop();
+                next = runtime.poll(TOOL, "", &worker, 1, Duration::from_secs(5)).await?.take().await.pop();
                 continue;
             };
             let last = serde_json::from_str::<Input>(lease.input.text()).is_ok_and(|i| i.last);
@@ -327,8 +327,8 @@ impl Shared {
             let began = Instant::now();
             let reported = runtime.report(report).await?;
             self.took(began);
-            if let Reported::Accepted(Some(lease)) = reported {
-                next = Some(*lease);
+            if let Reported::Accepted(Some(offer)) = reported {
+                next = offer.take().await.pop();
             }
             if last {
                 local_start(runtime, agent, version).await?;

@@ -7,6 +7,7 @@
 //! sweep forgets it, so that nothing in front of it stays behind.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -96,17 +97,30 @@ struct Ask {
     reply: oneshot::Sender<Offer>,
 }
 
-/// Leases on their way to who asked. Whoever goes away without taking them gives them back, also in the very moment in
-/// which they arrive.
-pub(super) struct Offer {
+/// Leases on their way to who asked, none or some. Whoever goes away without taking them gives them back, also in the very
+/// moment in which they arrive.
+#[derive(Default)]
+pub struct Offer {
     leases: Vec<Lease>,
-    back: mpsc::UnboundedSender<Vec<Lease>>,
+    back: Option<mpsc::UnboundedSender<Vec<Lease>>>,
 }
 
 impl Offer {
-    /// Take them, unless who asked is found to have hung up: this thread hears first of connections that were closed
-    /// meanwhile, which end what waits here.
-    async fn take(mut self) -> Vec<Lease> {
+    /// What is offered.
+    #[must_use]
+    pub fn leases(&self) -> &[Lease] {
+        &self.leases
+    }
+
+    /// Offer what another does, too.
+    pub fn join(&mut self, mut other: Self) {
+        self.leases.append(&mut other.leases);
+        self.back = self.back.take().or(other.back.take());
+    }
+
+    /// Take them as the last thing before they are handed out, unless who asked is found to have hung up: this thread hears
+    /// first of connections that were closed meanwhile, which end what waits here.
+    pub async fn take(mut self) -> Vec<Lease> {
         if !self.leases.is_empty() {
             tokio::task::yield_now().await;
         }
@@ -114,10 +128,18 @@ impl Offer {
     }
 }
 
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Offer").field(&self.leases).finish()
+    }
+}
+
 impl Drop for Offer {
     fn drop(&mut self) {
-        if !self.leases.is_empty() {
-            let _ = self.back.send(std::mem::take(&mut self.leases));
+        if !self.leases.is_empty()
+            && let Some(back) = &self.back
+        {
+            let _ = back.send(std::mem::take(&mut self.leases));
         }
     }
 }
@@ -157,10 +179,8 @@ impl Served {
     /// What each poll gets of what was leased. Until it is sent, it is given back when it is dropped: whether the
     /// transaction is committed is not known yet.
     pub fn offers(self, leased: Vec<Lease>) -> Vec<Found> {
-        let offer = |(poll, _): (Waiting, usize)| Found {
-            reply: poll.reply,
-            offer: Offer { leases: vec![], back: self.claims.back.clone() },
-        };
+        let offer =
+            |(poll, _): (Waiting, usize)| Found { reply: poll.reply, offer: self.claims.offer(vec![]) };
         let mut found: Vec<_> = self.polls.into_iter().map(offer).collect();
         for lease in leased {
             if let Some(i) = self.taken.get(&lease.attempt) {
@@ -242,12 +262,12 @@ impl Claims {
         worker: &str,
         count: usize,
         patience: Duration,
-    ) -> Result<Vec<Lease>, store::Error> {
+    ) -> Result<Offer, store::Error> {
         let id = self.queue_id(name, domain).await?;
         let session = self.worker(id, worker).await?;
-        let leases = self.poll_as(id, session, None, count, patience).await;
+        let offer = self.poll_as(id, session, None, count, patience).await;
         self.heard(id, worker);
-        leases
+        offer
     }
 
     /// The same for a session that is known already.
@@ -258,7 +278,7 @@ impl Claims {
         lease_secs: Option<f64>,
         count: usize,
         patience: Duration,
-    ) -> Result<Vec<Lease>, store::Error> {
+    ) -> Result<Offer, store::Error> {
         let queue = self.queue(queue);
         *locked(&queue.asked) = Instant::now();
         let deadline = tokio::time::Instant::now() + patience;
@@ -269,43 +289,43 @@ impl Claims {
                 let (reply, leases) = oneshot::channel();
                 let queue = queue.clone();
                 let _ = self.asks.send(Ask { queue, worker, lease_secs, count, reply });
-                if let Ok(offer) = leases.await {
-                    let leases = offer.take().await;
-                    if !leases.is_empty() {
-                        return Ok(leases);
-                    }
+                if let Ok(offer) = leases.await
+                    && !offer.leases.is_empty()
+                {
+                    return Ok(offer);
                 }
             }
             if patience.is_zero() {
-                return Ok(vec![]);
+                return Ok(Offer::default());
             }
             let (place, mut found) = queue.wait_in_line(worker, count);
             let is_over = tokio::select! {
                 biased;
                 offer = &mut found => {
-                    if let Ok(offer) = offer {
-                        let leases = offer.take().await;
-                        if !leases.is_empty() {
-                            return Ok(leases);
-                        }
+                    match offer {
+                        Ok(offer) if !offer.leases.is_empty() => return Ok(offer),
+                        _ => continue,
                     }
-                    continue;
                 }
                 over = timeout_at(deadline, woken) => over.is_err(),
             };
             // From here on nothing is sent any more; what was sent in this instant is taken.
             drop(place);
             found.close();
-            if let Ok(offer) = found.try_recv() {
-                let leases = offer.take().await;
-                if !leases.is_empty() {
-                    return Ok(leases);
-                }
+            if let Ok(offer) = found.try_recv()
+                && !offer.leases.is_empty()
+            {
+                return Ok(offer);
             }
             if is_over {
-                return Ok(vec![]);
+                return Ok(Offer::default());
             }
         }
+    }
+
+    /// Offer what is leased.
+    pub fn offer(&self, leases: Vec<Lease>) -> Offer {
+        Offer { leases, back: Some(self.back.clone()) }
     }
 
     /// To lease what a transaction queues to polls that wait.
@@ -570,7 +590,7 @@ async fn serve_once(
     for (ask, leases) in asks.drain(..).zip(leases) {
         let started: Vec<_> = leases.iter().map(|l| (l.queue_id, l.waited)).collect();
         // Who hung up in between gets nothing: its work is ready again at once.
-        if ask.reply.send(Offer { leases, back: back.clone() }).is_ok() {
+        if ask.reply.send(Offer { leases, back: Some(back.clone()) }).is_ok() {
             for (queue, waited) in started {
                 stats.started(queue, waited);
             }

@@ -376,7 +376,7 @@ impl<'a> Transaction<'a> {
         let leases = self.write(&mut batch, &nexts, around.served).await?;
         for (i, lease) in leases {
             if let Some(Some(Ok(Done::Reported(Reported::Accepted(next))))) = answers.get_mut(i) {
-                *next = Some(Box::new(lease));
+                *next = Some(self.shared.claims.offer(vec![lease]));
             }
         }
         let hand_offs = batch.hand_offs.into_iter();

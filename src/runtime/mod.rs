@@ -39,6 +39,7 @@ use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
 use crate::store;
 
+pub use self::claims::Offer;
 pub use crate::store::approvals::{Choice, Decision, Outcome as Decided, Verdict};
 pub use crate::store::queue::Lease;
 pub use batch::{ModelFailure, ModelOutcome};
@@ -148,11 +149,11 @@ pub struct Report {
 }
 
 /// What became of a [`Report`].
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Reported {
-    /// It counts (or it is the same report again). The next attempt, when one was asked for and there is one.
-    Accepted(Option<Box<Lease>>),
-    /// Too late: the attempt was lost, retried or withdrawn. Nothing changed.
+    /// It counts (or says again what counts). The next attempt, when one was asked for and there is one.
+    Accepted(Option<Offer>),
+    /// Too late: the attempt was lost, retried or withdrawn, or ended otherwise. Nothing changed.
     TooLate,
     /// Nobody knows the attempt.
     Unknown,
@@ -557,20 +558,21 @@ impl Runtime {
         }
         // Room is held only for the look itself: while nothing waits, commits hand their calls over directly.
         let (queue, id, secs) = (session.model_queue, session.id, Some(session.lease_secs));
-        let mut leases = self.shared.claims.poll_as(queue, id, secs, slots.len(), Duration::ZERO).await?;
-        if leases.is_empty() {
+        let offer = self.shared.claims.poll_as(queue, id, secs, slots.len(), Duration::ZERO).await?;
+        if offer.leases().is_empty() {
             drop(slots);
             self.shared.claims.wait(queue, Duration::from_secs(1)).await;
             return Ok(vec![]);
         }
-        let mut calls = Vec::with_capacity(leases.len());
-        for (lease, room) in leases.drain(..).zip(slots) {
+        let mut calls = Vec::with_capacity(offer.leases().len());
+        for (lease, room) in offer.leases().iter().zip(slots) {
             let slot = session.slot(room, lease.attempt);
             let agent = self.agent(&lease.agent, lease.version).await?;
             let upto = lease.input.value()["upto"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
             let (execution, attempt) = (lease.execution, lease.attempt);
             calls.push(ModelCall { execution, attempt, agent, turn: lease.task.turn(), upto, slot });
         }
+        offer.take().await;
         Ok(calls)
     }
 
@@ -586,13 +588,13 @@ impl Runtime {
         worker: &str,
         count: usize,
         timeout: Duration,
-    ) -> Result<Vec<Lease>, Error> {
+    ) -> Result<Offer, Error> {
         if count == 0 || self.shared.stop.is_cancelled() {
-            return Ok(vec![]);
+            return Ok(Offer::default());
         }
         tokio::select! {
-            leases = self.shared.claims.poll(queue, domain, worker, count, timeout) => Ok(leases?),
-            () = self.shared.stop.cancelled() => Ok(vec![]),
+            offer = self.shared.claims.poll(queue, domain, worker, count, timeout) => Ok(offer?),
+            () = self.shared.stop.cancelled() => Ok(Offer::default()),
         }
     }
 

@@ -2,9 +2,9 @@
 //! [`Batch`] makes; the model checker (`runtime::model`) runs this very code.
 //!
 //! ```text
-//!  the fence had its attempt ──► decided once ──► Accepted      said again in the same batch: Accepted
-//!  the fence had it not ──► its fate: reported before ──► Accepted
-//!                                     anything else  ──► TooLate, and a live execution's event says so
+//!  the fence had its attempt, and nothing else of the batch decided it ──► decided ──► Accepted
+//!  otherwise its fate: it ended as this says ──► Accepted
+//!                      anything else         ──► TooLate, and a live execution's event says so
 //! ```
 //!
 //! 1. An attempt is settled once; `Accepted` is answered only for what its worker or server said of it.
@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::batch::{Batch, Happened, Live, Surroundings};
 use super::commit::{Answer, Done, Work};
-use super::{Error, Reported, Started, Verdict};
+use super::{Error, Outcome, Reported, Started, Verdict};
 use crate::engine::{Call, Status, Task};
 use crate::id::{ApprovalId, AttemptId, ExecutionId};
 use crate::store;
@@ -22,8 +22,8 @@ use crate::store::approvals::Undelivered;
 use crate::store::commit::{Fate, Taken};
 use crate::store::queue::Why;
 
-/// Losses of attempts of which the same batch brings an outcome. They are left out: both would take the same row, and an
-/// outcome must not be answered as accepted while a loss is what was written. The next look finds what is lost all the same.
+/// Losses of attempts of which the same batch brings an outcome. They are left out: the outcome is worth more, and both would
+/// take the same row. The next look finds what is lost all the same.
 pub(super) fn overheard<'a>(works: impl Iterator<Item = (usize, &'a Work)>) -> Vec<usize> {
     let (mut lost, mut said) = (vec![], HashSet::new());
     for (i, work) in works {
@@ -83,8 +83,16 @@ pub(super) fn settle(
             batch.decide(live, happened(work, taken.clone()), around)?;
             Ok(Done::Reported(Reported::Accepted(None)))
         }
-        Some(_) => Ok(Done::Reported(Reported::Accepted(None))),
-        None => Ok(Done::Reported(too_late(work, fates.get(&attempt), live, batch, around)?)),
+        Some(_) => {
+            let fate = batch.results.iter().find(|r| r.taken.attempt == attempt).map(|r| r.outcome);
+            Ok(Done::Reported(too_late(work, attempt, fate, live, batch, around)?))
+        }
+        None => match fates.get(&attempt) {
+            Some(fate) => {
+                Ok(Done::Reported(too_late(work, attempt, fate.outcome.as_deref(), live, batch, around)?))
+            }
+            None => Ok(Done::Reported(Reported::Unknown)),
+        },
     }
 }
 
@@ -148,25 +156,26 @@ fn deliver(
     Ok(Done::Decided(said.verdicts))
 }
 
-/// The attempt is not in the queue: the same report again, a late one, or one of something unknown.
+/// The attempt has ended, or somebody else has it (`fate` is `None`): the same report again, or one that comes too late.
 fn too_late(
     work: &Work,
-    fate: Option<&Fate>,
+    attempt: AttemptId,
+    fate: Option<&str>,
     live: &mut Live,
     batch: &mut Batch,
     around: &mut impl Surroundings,
 ) -> Result<Reported, Error> {
-    let Some(fate) = fate else { return Ok(Reported::Unknown) };
-    let worker = match work {
-        Work::Report(report) => report.worker.clone(),
-        _ => return Ok(Reported::TooLate),
+    let Work::Report(report) = work else { return Ok(Reported::TooLate) };
+    let said_before = match report.outcome {
+        Outcome::Completed(_) => fate == Some("completed"),
+        Outcome::Failed { .. } => matches!(fate, Some("failed" | "gave_up")),
     };
-    if matches!(fate.outcome.as_deref(), Some("completed" | "failed" | "gave_up")) {
+    if said_before {
         return Ok(Reported::Accepted(None));
     }
     if live.state.status == Status::Running || live.state.status == Status::Paused {
-        let happened = Happened::Refused { attempt: fate.attempt, worker, outcome: fate.outcome.clone() };
-        batch.decide(live, happened, around)?;
+        let (worker, outcome) = (report.worker.clone(), fate.map(str::to_owned));
+        batch.decide(live, Happened::Refused { attempt, worker, outcome }, around)?;
     }
     Ok(Reported::TooLate)
 }

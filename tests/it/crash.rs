@@ -301,6 +301,30 @@ async fn what_a_worker_says_after_its_lease_was_lost_is_refused_and_noted() {
 }
 
 #[tokio::test]
+async fn a_result_of_a_call_that_was_given_up_because_its_worker_was_lost_does_not_count_as_accepted() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    server.register("step", &json!({ "responseTimeoutSeconds": 1 })).await;
+    let model = script(&[calls(["step"]), calls(["other"]), says("done")]);
+    let id = server.start_run(&agent("a", &model, tools(["step", "other"])), "Go.").await;
+    let late = server.take("step").await;
+    let db = database.connect().await;
+    let often = "update tenure.tasks set losses = 10 where execution_id = $1::text::uuid and name = 'step'";
+    assert_eq!(db.execute(often, &[&id]).await.unwrap(), 1);
+    let other = server.take("other").await;
+    let report = json!({ "execution": id, "attempt": late["taskId"], "output": { "by": "the late one" } });
+    let said = json!({ "queue": "step", "worker": "tester", "reports": [report] });
+    let answer = server.post("/api/v1/work", &said).await.ok();
+    assert_eq!(answer["results"][0]["result"], "too_late");
+    assert!(server.events(&id).await.contains(&"result_refused".to_owned()));
+    server.complete(&other, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+    let told = server.conversation(&id).await;
+    assert!(!told.iter().any(|(_, text)| text.contains("the late one")), "{told:?}");
+    invariants::hold(&db, &[id]).await;
+}
+
+#[tokio::test]
 async fn a_frozen_worker_that_wakes_up_late_changes_nothing() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
@@ -419,6 +443,82 @@ async fn a_client_that_hangs_up_while_it_waits_for_work_loses_none() {
         server.until(id, "COMPLETED").await;
     }
     invariants::hold(&database.connect().await, &ids).await;
+}
+
+/// Send a request, and hang up when `there` is.
+async fn hang_up(server: &Server, request: &str, body: &Value, there: impl AsyncFn() -> bool) {
+    let host = server.base().strip_prefix("http://").unwrap().to_owned();
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut gone = TcpStream::connect(&host).unwrap();
+    let head = format!("host: {host}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+    write!(gone, "{request} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+    eventually("the request is on its way", async || there().await.then_some(())).await;
+    gone.shutdown(Shutdown::Both).unwrap();
+}
+
+/// Whether somebody waits for a lock.
+async fn is_stuck(db: &Client) -> bool {
+    let waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database())";
+    db.query_one(waiting, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_while_its_work_is_put_together_loses_none() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let (db, mut other) = (database.connect().await, database.connect().await);
+    let mut judged = agent("judged", &script(&[calls(["step"])]), tools(["step"]));
+    judged["stopWhen"] = json!({ "taskName": "judge" });
+    let id = server.start_run(&judged, "Go.").await;
+    let step = server.take("step").await;
+    server.complete(&step, &json!({})).await;
+    let queued = "select exists (select from tenure.queue q join tenure.queues n on n.id = q.queue_id where n.name = 'judge')";
+    let is_queued = async || db.query_one(queued, &[]).await.unwrap().get::<_, bool>(0).then_some(());
+    eventually("there is something to judge", is_queued).await;
+
+    // What was said so far is part of that work; it can't be read now.
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table tenure.messages").await.unwrap();
+    let poll = "GET /api/tasks/poll/batch/judge?workerid=gone&count=1&timeout=5000";
+    hang_up(&server, poll, &Value::Null, async || is_stuck(&db).await).await;
+    lock.rollback().await.unwrap();
+    let check =
+        within(Duration::from_secs(10), "nobody else holds it", async || server.poll("judge", 1).await.pop());
+    let check = check.await;
+    server.complete(&check, &json!({ "should_continue": false })).await;
+    server.until(&id, "COMPLETED").await;
+    invariants::hold(&db, &[id]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_while_its_report_is_written_down_loses_no_work() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let (db, mut other) = (database.connect().await, database.connect().await);
+    let model = script(&[calls(["step", "step"]), says("done")]);
+    let id = server.start_run(&agent("a", &model, tools(["step"])), "Go.").await;
+    let first = server.take("step").await;
+
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute("lock table tenure.results").await.unwrap();
+    let report = json!({
+        "workflowInstanceId": id, "taskId": first["taskId"], "workerId": "tester", "status": "COMPLETED",
+        "outputData": { "by": "the one that is gone" },
+    });
+    hang_up(&server, "POST /api/tasks/update-v2", &report, async || is_stuck(&db).await).await;
+    lock.rollback().await.unwrap();
+    // Its report counts; the call that came with the answer is there for others.
+    let counts = async || server.events(&id).await.contains(&"tool_returned".to_owned()).then_some(());
+    eventually("its report is written down", counts).await;
+    let next =
+        within(Duration::from_secs(10), "nobody else holds it", async || server.poll("step", 1).await.pop());
+    let next = next.await;
+    assert_ne!(next["taskId"], first["taskId"]);
+    server.complete(&next, &json!({})).await;
+    server.until(&id, "COMPLETED").await;
+    let told = server.conversation(&id).await;
+    assert!(told.iter().any(|(_, text)| text.contains("the one that is gone")), "{told:?}");
+    invariants::hold(&db, &[id]).await;
 }
 
 /// The same command where its process is always the first, as in a container.

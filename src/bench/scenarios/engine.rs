@@ -115,7 +115,7 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
     let models = std::sync::Arc::new(Models::from_env(&env)?);
     let config = rig.cluster.config();
     let settings = Settings {
-        name: format!("bench:{}", std::process::id()),
+        name: crate::id::session_name(),
         model_calls: 1024,
         model_timeout: models.timeout(),
         committers: crate::server::committers(),

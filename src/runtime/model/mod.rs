@@ -309,14 +309,17 @@ impl Protocol {
                 }
             }
             let Message::Report { by, attempt, said } = *message else { continue };
-            let Ok(Done::Reported(Reported::Accepted(_))) = answer else { continue };
+            let Ok(Done::Reported(Reported::Accepted(_))) = answer else {
+                let lost = |m: &Message| matches!(*m, Message::Lost { attempt: a, .. } if a == attempt);
+                if before.queue.contains_key(&attempt) && messages.len() == 2 && messages.iter().any(lost) {
+                    world.broken = Some("an outcome was worth less than a loss of the same instant");
+                }
+                continue;
+            };
             let stored = world.tables.results.get(&attempt);
             let told = match said {
-                Said::Done => {
-                    matches!(stored, Some(Outcome::Completed))
-                        || self.left.failures > 0 && matches!(stored, Some(Outcome::Failed | Outcome::GaveUp))
-                }
-                _ => matches!(stored, Some(Outcome::Completed | Outcome::Failed | Outcome::GaveUp)),
+                Said::Done => matches!(stored, Some(Outcome::Completed)),
+                _ => matches!(stored, Some(Outcome::Failed | Outcome::GaveUp)),
             };
             if !told {
                 world.broken = Some("answered as accepted, but not what is stored");

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
-use crate::runtime::{Lease, MODEL_QUEUE, Outcome, Report, Reported};
+use crate::runtime::{Lease, MODEL_QUEUE, Offer, Outcome, Report, Reported};
 use crate::web::body::{Body, reply};
 use crate::web::wire::start::{Run, deployed};
 use crate::web::{Problem, State};
@@ -162,22 +162,24 @@ pub async fn work(state: Data<State>, body: Body<Work>) -> Result<HttpResponse, 
     }
     let count = count.min(MAX);
     let reported = reports.into_iter().enumerate().map(|(n, done)| report(&state, &worker, done, n < count));
-    let (results, leases): (Vec<_>, Vec<_>) = join_all(reported).await.into_iter().unzip();
-    let mut leases: Vec<Lease> = leases.into_iter().flatten().map(|lease| *lease).collect();
-    let wait = Duration::from_millis(wait_ms).min(MAX_WAIT);
-    let wait = if leases.is_empty() { wait } else { Duration::ZERO };
-    if leases.len() < count {
-        match state.runtime.poll(&queue, &domain, &worker, count - leases.len(), wait).await {
-            Ok(more) => leases.extend(more),
-            // The reports count already; whoever finds no work asks again.
-            Err(error) if results.is_empty() => return Err(error.into()),
-            Err(error) => tracing::warn!(?error, "could not look for work"),
-        }
+    let (results, nexts): (Vec<_>, Vec<_>) = join_all(reported).await.into_iter().unzip();
+    let mut offer = Offer::default();
+    for next in nexts.into_iter().flatten() {
+        offer.join(next);
     }
-    Ok(reply(&Worked { results, attempts: leases.into_iter().map(taken).collect() }))
+    let room = count - offer.leases().len();
+    let wait = if room == count { Duration::from_millis(wait_ms).min(MAX_WAIT) } else { Duration::ZERO };
+    match state.runtime.poll(&queue, &domain, &worker, room, wait).await {
+        Ok(more) => offer.join(more),
+        // The reports count already; whoever finds no work asks again.
+        Err(error) if results.is_empty() => return Err(error.into()),
+        Err(error) => tracing::warn!(?error, "could not look for work"),
+    }
+    let attempts = offer.take().await.into_iter().map(taken).collect();
+    Ok(reply(&Worked { results, attempts }))
 }
 
-async fn report(state: &State, worker: &str, done: Done, wants_next: bool) -> (Standing, Option<Box<Lease>>) {
+async fn report(state: &State, worker: &str, done: Done, wants_next: bool) -> (Standing, Option<Offer>) {
     let attempt = done.attempt;
     let outcome = match done.error {
         Some(error) => Outcome::Failed { error, retryable: !done.terminal, output: done.output },

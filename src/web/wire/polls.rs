@@ -10,7 +10,7 @@ use super::task::{self, Task};
 use super::{Word, model};
 use crate::engine;
 use crate::json::Json;
-use crate::runtime::{self, Lease, MODEL_QUEUE};
+use crate::runtime::{self, Lease, MODEL_QUEUE, Offer};
 use crate::store::{self, read};
 use crate::web::body::reply;
 use crate::web::{Problem, State};
@@ -71,7 +71,7 @@ async fn poll(
     let domain = asking.domain.map(|d| d.0).unwrap_or_default();
     let wait = Duration::from_millis(wait_ms);
     match state.runtime.poll(queue, &domain, &worker, count, wait).await {
-        Ok(leases) => Ok(hand_out(state, leases, &worker).await),
+        Ok(offer) => Ok(hand_out(state, offer, &worker).await),
         // Clients answer an error with a pause of up to two minutes, but an empty answer with the next poll. While the
         // database is away there is nothing to hand out, so empty is also true.
         Err(runtime::Error::Store(error)) if error.is_transient() => {
@@ -85,10 +85,10 @@ async fn poll(
 }
 
 /// Leases in the protocol's shape. What can't be shaped goes back to its queue instead of waiting for its lease's end.
-async fn hand_out(state: &State, leases: Vec<Lease>, worker: &str) -> Vec<Task> {
-    let mut tasks = Vec::with_capacity(leases.len());
-    for lease in leases {
-        match shape(state, &lease, worker).await {
+pub async fn hand_out(state: &State, offer: Offer, worker: &str) -> Vec<Task> {
+    let mut tasks = Vec::with_capacity(offer.leases().len());
+    for lease in offer.leases() {
+        match shape(state, lease, worker).await {
             Ok(task) => tasks.push(task),
             Err(error) => {
                 tracing::warn!(?error, task.id = %lease.attempt, "a lease could not be handed out");
@@ -102,11 +102,12 @@ async fn hand_out(state: &State, leases: Vec<Lease>, worker: &str) -> Vec<Task> 
             }
         }
     }
+    offer.take().await;
     tasks
 }
 
 /// One lease in the protocol's shape.
-pub async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, runtime::Error> {
+async fn shape(state: &State, lease: &Lease, worker: &str) -> Result<Task, runtime::Error> {
     let pool = state.runtime.pool();
     let agent = state.runtime.agent(&lease.agent, lease.version).await?;
     let messages: Option<Json> = match lease.task {

@@ -12,7 +12,7 @@ use super::task::Task;
 use super::{Word, polls, words};
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
-use crate::runtime::{Lease, Outcome, Report, Reported};
+use crate::runtime::{Outcome, Report, Reported};
 use crate::store::logs::{self, Line};
 use crate::store::read::attempts;
 use crate::web::body::{Body, plain, reply};
@@ -167,24 +167,10 @@ fn no_such_task(id: AttemptId) -> Problem {
 async fn report(state: &State, report: Report) -> Result<Option<Task>, Problem> {
     let (id, worker) = (report.attempt, report.worker.clone());
     match state.runtime.report(report).await? {
-        Reported::Accepted(Some(lease)) => Ok(hand_on(state, &lease, &worker).await),
+        Reported::Accepted(Some(next)) => Ok(polls::hand_out(state, next, &worker).await.pop()),
         // Too late: the protocol says nothing about it, and an event of the run says all.
         Reported::Accepted(None) | Reported::TooLate => Ok(None),
         Reported::Unknown => Err(no_such_task(id)),
-    }
-}
-
-/// The next task for a worker. Its report counts already, so trouble here is no trouble of that report.
-async fn hand_on(state: &State, lease: &Lease, worker: &str) -> Option<Task> {
-    match polls::shape(state, lease, worker).await {
-        Ok(task) => Some(task),
-        Err(error) => {
-            tracing::warn!(?error, task.id = %lease.attempt, "the next task could not be handed on");
-            let given_back =
-                state.runtime.call_back(lease.execution, lease.attempt, Duration::from_secs(1), None).await;
-            given_back.inspect_err(|error| tracing::warn!(?error, "…nor given back")).ok();
-            None
-        }
     }
 }
 
