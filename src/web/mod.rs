@@ -93,11 +93,11 @@ pub fn routes(app: &mut ServiceConfig, state: &State) {
                 .wrap(from_fn(ui::speak_html))
                 .wrap(from_fn(outer::log))
                 .wrap(from_fn(auth::require))
+                .configure(wire::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(api::routes)
                 .configure(ui::routes)
-                .configure(wire::routes)
                 .default_service(web::to(outer::no_such_route)),
         );
 }

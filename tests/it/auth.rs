@@ -47,13 +47,14 @@ fn routes() -> BTreeSet<String> {
     let source = sources("src/web".as_ref());
     let resource = Regex::new(r"\b(?:resource|pages)\(\s*(\[[^\]]*\]|\x22[^\x22]*\x22)").unwrap();
     let quoted = Regex::new(r"\x22([^\x22]*)\x22").unwrap();
-    let below = Regex::new(r"at\((\x22[^\x22]+\x22)\)").unwrap();
+    let below = Regex::new(r"at\((\x22[^\x22]*\x22)\)").unwrap();
     let mut found = BTreeSet::new();
     for paths in resource.captures_iter(&source) {
         found.extend(quoted.captures_iter(&paths[1]).map(|path| path[1].to_owned()));
     }
-    for (scope, prefix) in [("agent_api", "/api/agent/"), ("worker_api", "/api/")] {
-        let body = source.split(&format!("fn {scope}(")).nth(1).unwrap().split("\n}").next().unwrap();
+    for scope in ["agent", "tasks", "metadata", "workflow"] {
+        let prefix = format!("/api/{scope}");
+        let body = source.split(&format!("fn {scope}_api(")).nth(1).unwrap().split("\n}").next().unwrap();
         found.extend(below.captures_iter(body).map(|path| format!("{prefix}{}", path[1].trim_matches('"'))));
     }
     let parameter = Regex::new(r"\{[^}]+\}").unwrap();

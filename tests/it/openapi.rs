@@ -19,20 +19,16 @@ fn registered() -> BTreeSet<(String, String)> {
     )
     .unwrap();
     let (path, method) =
-        (Regex::new(r#""([^"]+)""#).unwrap(), Regex::new(r"\.(get|post|put|delete)\(").unwrap());
+        (Regex::new(r#""([^"]*)""#).unwrap(), Regex::new(r"\.(get|post|put|delete)\(").unwrap());
     let mut found = BTreeSet::new();
     for file in ["src/web/wire/mod.rs", "src/web/api/mod.rs", "src/web/health.rs", "src/web/metrics.rs"] {
         let text = std::fs::read_to_string(file).unwrap();
         for resource in resource.captures_iter(&text) {
             let before = &text[..resource.get(0).unwrap().start()];
-            let base = match before.rfind("let at = ") {
-                Some(at) if before[at..].contains("/api/agent/") => "/api/agent/",
-                Some(_) => "/api/",
-                None => "",
-            };
+            let base = before.rfind("_api(").map_or("", |at| before[..at].rsplit(' ').next().unwrap());
             let is_relative = resource[0].starts_with("at(");
             for path in path.captures_iter(&resource[1]).filter(|p| &p[1] != "/token") {
-                let path = if is_relative { format!("{base}{}", &path[1]) } else { path[1].to_owned() };
+                let path = if is_relative { format!("/api/{base}{}", &path[1]) } else { path[1].to_owned() };
                 found.extend(method.captures_iter(&resource[2]).map(|m| (m[1].to_owned(), path.clone())));
             }
         }

@@ -47,63 +47,80 @@ impl From<String> for Word {
     }
 }
 
-/// Every path of the protocol. The first that matches answers, so words stand before `{…}`. Clients whose server URL lacks
-/// `/api` are answered, too: the Python SDK adds it to the environment's URL, but not to one given in the program.
+/// Every path of the protocol. The first that matches answers, so words stand before `{…}`; what workers ask all day comes
+/// first. Clients whose server URL lacks `/api` are answered, too: the Python SDK adds it to the environment's URL, but not
+/// to one given in the program.
 pub fn routes(app: &mut ServiceConfig) {
-    app.service(web::resource(["/api/token", "/token"]).post(auth::token))
-        .configure(agent_api)
-        .configure(worker_api);
+    for api in ["/api", ""] {
+        app.service(web::scope(&format!("{api}/tasks")).configure(tasks_api))
+            .service(web::scope(&format!("{api}/agent")).configure(agent_api))
+            .service(web::scope(&format!("{api}/metadata")).configure(metadata_api))
+            .service(web::scope(&format!("{api}/workflow")).configure(workflow_api));
+    }
+    app.service(web::resource(["/api/token", "/token"]).post(auth::token));
 }
 
-fn agent_api(app: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(vec![format!("/api/agent/{path}"), format!("/agent/{path}")]);
-    app.service(at("start").post(agents::start))
-        .service(at("deploy").post(agents::deploy))
-        .service(at("compile").post(agents::compile))
-        .service(at("list").get(agents::list))
-        .service(at("executions").get(search::search))
-        .service(at("executions/{id}").get(executions::detail))
-        .service(at("executions/{id}/full").get(workflows::full))
-        .service(at("executions/{id}/tasks").get(executions::tasks))
-        .service(at("executions/{id}/retry").post(forks::retry))
-        .service(at("executions/{id}/restart").post(forks::restart))
-        .service(at("executions/{id}/rerun").post(forks::rerun))
-        .service(at("execution/{id}").get(executions::usage))
-        .service(at("stream/{id}").get(stream::stream))
-        .service(at("events/{id}").post(executions::framework_event))
-        .service(at("{id}/status").get(executions::status))
-        .service(at("{id}/respond").post(human::respond))
-        .service(at("{id}/stop").post(control::stop))
-        .service(at("{id}/signal").post(control::signal))
-        .service(at("{id}/pause").put(control::pause))
-        .service(at("{id}/resume").put(control::resume))
-        .service(at("{id}/cancel").delete(control::cancel))
-        .service(at("{name}").get(agents::get).delete(agents::delete));
+fn tasks_api(tasks: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(path);
+    tasks
+        .service(at("/update-v2").post(reports::update_v2))
+        .service(at("").post(reports::update))
+        .service(at("/poll/batch/{task}").get(polls::batch))
+        .service(at("/poll/{task}").get(polls::single))
+        .service(at("/queue/sizes").get(tasks::queue_sizes))
+        .service(at("/queue/all").get(tasks::queue_all))
+        .service(at("/queue/polldata").get(tasks::poll_data))
+        .service(at("/queue/polldata/all").get(tasks::all_poll_data))
+        .service(at("/{id}/log").get(tasks::logs).post(tasks::log))
+        .service(at("/{id}").get(tasks::get))
+        .service(at("/{execution}/{reference}/{status}").post(reports::update_by_reference));
 }
 
-fn worker_api(app: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(vec![format!("/api/{path}"), format!("/{path}")]);
-    app.service(at("tasks").post(reports::update))
-        .service(at("tasks/update-v2").post(reports::update_v2))
-        .service(at("tasks/poll/batch/{task}").get(polls::batch))
-        .service(at("tasks/poll/{task}").get(polls::single))
-        .service(at("tasks/queue/sizes").get(tasks::queue_sizes))
-        .service(at("tasks/queue/all").get(tasks::queue_all))
-        .service(at("tasks/queue/polldata").get(tasks::poll_data))
-        .service(at("tasks/queue/polldata/all").get(tasks::all_poll_data))
-        .service(at("tasks/{id}/log").get(tasks::logs).post(tasks::log))
-        .service(at("tasks/{id}").get(tasks::get))
-        .service(at("tasks/{execution}/{reference}/{status}").post(reports::update_by_reference))
-        .service(at("metadata/taskdefs").get(task_defs::list).put(task_defs::put).post(task_defs::put))
-        .service(at("metadata/taskdefs/{name}").get(task_defs::get).delete(task_defs::delete))
-        .service(at("metadata/workflow").get(agents::definitions))
-        .service(at("metadata/workflow/{name}").get(agents::definition))
-        .service(at("workflow").post(workflows::start))
-        .service(at("workflow/{id}").get(workflows::get).delete(control::terminate))
-        .service(at("workflow/{id}/pause").put(control::pause))
-        .service(at("workflow/{id}/resume").put(control::resume))
-        .service(at("workflow/{id}/retry").post(forks::retry))
-        .service(at("workflow/{id}/restart").post(forks::restart))
-        .service(at("workflow/{id}/rerun").post(forks::rerun))
-        .service(at("workflow/{id}/messages").post(messages::push));
+fn agent_api(agent: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(path);
+    agent
+        .service(at("/start").post(agents::start))
+        .service(at("/deploy").post(agents::deploy))
+        .service(at("/compile").post(agents::compile))
+        .service(at("/list").get(agents::list))
+        .service(at("/executions").get(search::search))
+        .service(at("/executions/{id}").get(executions::detail))
+        .service(at("/executions/{id}/full").get(workflows::full))
+        .service(at("/executions/{id}/tasks").get(executions::tasks))
+        .service(at("/executions/{id}/retry").post(forks::retry))
+        .service(at("/executions/{id}/restart").post(forks::restart))
+        .service(at("/executions/{id}/rerun").post(forks::rerun))
+        .service(at("/execution/{id}").get(executions::usage))
+        .service(at("/stream/{id}").get(stream::stream))
+        .service(at("/events/{id}").post(executions::framework_event))
+        .service(at("/{id}/status").get(executions::status))
+        .service(at("/{id}/respond").post(human::respond))
+        .service(at("/{id}/stop").post(control::stop))
+        .service(at("/{id}/signal").post(control::signal))
+        .service(at("/{id}/pause").put(control::pause))
+        .service(at("/{id}/resume").put(control::resume))
+        .service(at("/{id}/cancel").delete(control::cancel))
+        .service(at("/{name}").get(agents::get).delete(agents::delete));
+}
+
+fn metadata_api(metadata: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(path);
+    metadata
+        .service(at("/taskdefs").get(task_defs::list).put(task_defs::put).post(task_defs::put))
+        .service(at("/taskdefs/{name}").get(task_defs::get).delete(task_defs::delete))
+        .service(at("/workflow").get(agents::definitions))
+        .service(at("/workflow/{name}").get(agents::definition));
+}
+
+fn workflow_api(workflow: &mut ServiceConfig) {
+    let at = |path: &str| web::resource(path);
+    workflow
+        .service(at("").post(workflows::start))
+        .service(at("/{id}").get(workflows::get).delete(control::terminate))
+        .service(at("/{id}/pause").put(control::pause))
+        .service(at("/{id}/resume").put(control::resume))
+        .service(at("/{id}/retry").post(forks::retry))
+        .service(at("/{id}/restart").post(forks::restart))
+        .service(at("/{id}/rerun").post(forks::rerun))
+        .service(at("/{id}/messages").post(messages::push));
 }
