@@ -13,9 +13,6 @@ use crate::postgres::{self, Cluster};
 use crate::runtime::{Runtime, Settings};
 use crate::{perform, store, web};
 
-/// Connections for everything but listening. More than this lowers throughput.
-pub(crate) const CONNECTIONS: usize = 16;
-
 /// How many write, each with a connection of its own. One for each core: more make commits smaller and so dearer; two at
 /// least, so that one can go on while the other waits for its disk.
 pub(crate) fn committers() -> usize {
@@ -124,8 +121,7 @@ async fn serve(
         model_timeout: models.timeout(),
         committers: committers(),
     };
-    let pool = cluster.config().pool(CONNECTIONS)?;
-    let (runtime, handed) = Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await?;
+    let (runtime, handed) = Runtime::open(cluster.config(), settings, stop.clone()).await?;
     let performer = tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));
     let mut http = None;
     if options.serves_web {
@@ -152,7 +148,6 @@ async fn serve(
         tracing::warn!("some requests were still open and were cut");
     }
     runtime.close();
-    runtime.pool().close();
     Ok(())
 }
 

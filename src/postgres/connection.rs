@@ -45,6 +45,10 @@ pub(super) const USER: &str = "tenure";
 const SESSION_OPTIONS: &str =
     "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=10s";
 
+/// For statements that look up rows by their keys all day: planned once, and by index, whatever the statistics say. Of a table
+/// that has just been filled or restored they say nothing, and plans that change by themselves are found by nobody.
+const KEYED_OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+
 /// The half of a connection that does its I/O; it must be polled for the [`Client`] to work.
 pub type Connection =
     tokio_postgres::Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -129,6 +133,17 @@ impl Config {
     pub(super) fn password(&self) -> Option<&std::ffi::OsStr> {
         use std::os::unix::ffi::OsStrExt as _;
         self.driver.get_password().map(std::ffi::OsStr::from_bytes)
+    }
+
+    /// The same for statements that look up rows by their keys. What the url says comes last and wins; behind a pooler that
+    /// takes no settings it is the same without them.
+    #[must_use]
+    pub fn keyed(&self) -> Self {
+        let mut keyed = self.clone();
+        if let Some(options) = self.driver.get_options() {
+            keyed.driver.options(format!("{KEYED_OPTIONS} {options}"));
+        }
+        keyed
     }
 
     /// The driver's part of it.

@@ -4,9 +4,9 @@
 //! a notification from another server, or the sweep that looks each second, which is the truth). A commit here that queues
 //! work while nothing older waits leases it to who waits for it, in the same transaction. Polls that look at the
 //! same time are served by one statement. A low-water mark per queue keeps claims from walking dead index entries; the
-//! sweep forgets it, so that nothing in front of it stays behind.
+//! sweep sets it anew, so that nothing in front of it stays behind.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -365,7 +365,7 @@ impl Claims {
         }
     }
 
-    /// Look at all queues that somebody asks for, from their very beginning.
+    /// Look at all queues that somebody asks for, from their very beginning, which is where claims go on from then.
     pub async fn sweep(&self) -> Result<(), store::Error> {
         let asked: Vec<Arc<Queue>> = {
             let mut queues = locked(&self.queues);
@@ -376,11 +376,10 @@ impl Claims {
             return Ok(());
         }
         let ids: Vec<_> = asked.iter().map(|q| q.id).collect();
-        let ready: HashSet<_> =
-            store::queue::ready(&self.pool.get().await?, &ids).await?.into_iter().collect();
+        let ready = store::queue::ready(&self.pool.get().await?, &ids).await?;
         for queue in asked {
-            *locked(&queue.mark) = Mark::default();
-            if ready.contains(&queue.id) {
+            if let Some(begins) = ready.get(&queue.id) {
+                *locked(&queue.mark) = *begins;
                 queue.maybe.store(true, Ordering::Release);
                 queue.wake.notify_one();
             }

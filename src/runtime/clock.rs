@@ -29,37 +29,64 @@ const FORGOTTEN_SECS: f64 = 2.0;
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// When to look again. A look over what is dead and can't be cleaned up, because somebody holds an old snapshot open, takes
+/// longer and longer: it takes at most a tenth of the time.
+struct Pace {
+    every: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(every: Duration) -> Self {
+        Self { every, next: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// A look that began then is over.
+    fn looked(&mut self, began: Instant) {
+        self.next = began + self.every.max(10 * began.elapsed());
+    }
+}
+
 /// Run until the server has closed.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let (mut looked, mut swept, mut beaten) = (None::<Instant>, None::<Instant>, None::<Instant>);
+    let (mut losses, mut queues) = (Pace::new(LOSSES), Pace::new(SWEEP));
+    let (mut sweep, mut beat) = (Pace::new(SWEEP), Pace::new(BEAT));
     let mut forgot = Instant::now();
     let mut doubted = HashMap::new();
-    let due = |last: Option<Instant>, every: Duration| last.is_none_or(|at| at.elapsed() >= every);
     loop {
         let mut wait = LOSSES;
         let pass = async {
-            let db = shared.pool.get().await?;
+            let db = shared.keyed.get().await?;
             while promote(&shared, &db).await? {}
             overdue(&shared, &db).await?;
             let just_locked = shared.lock_changed.swap(false, Ordering::AcqRel);
-            if just_locked || due(beaten, BEAT) {
-                beaten = Some(Instant::now());
+            if just_locked || beat.is_due() {
+                beat.looked(Instant::now());
                 if store::servers::beat(&db, shared.session.id).await? {
                     shared.known_alive.notify_one();
                 }
             }
-            if due(looked, LOSSES) || !doubted.is_empty() {
-                looked = Some(Instant::now());
+            if losses.is_due() || !doubted.is_empty() {
+                let began = Instant::now();
                 lost(&shared, &db, &mut doubted).await?;
+                losses.looked(began);
             }
             if !doubted.is_empty() {
                 wait = DOUBT;
             }
-            if due(swept, SWEEP) {
-                swept = Some(Instant::now());
+            if queues.is_due() {
+                let began = Instant::now();
+                shared.claims.sweep().await?;
+                queues.looked(began);
+            }
+            if sweep.is_due() {
+                sweep.looked(Instant::now());
                 undecided(&shared, &db).await?;
                 shared.policies.read(&shared.pool).await?;
-                shared.claims.sweep().await?;
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;
             }
@@ -77,6 +104,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if error.is_read_only() {
                 // Another Postgres may be the primary now: whoever connects anew finds it.
                 shared.pool.retain(|_, _| false);
+                shared.keyed.retain(|_, _| false);
             }
         }
         tokio::select! {

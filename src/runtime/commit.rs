@@ -211,7 +211,7 @@ async fn attempt(
     again: bool,
 ) -> Result<(), store::Error> {
     if connection.is_none() {
-        let client = shared.pool.get().await?;
+        let client = shared.keyed.get().await?;
         let statements = Statements::prepare(&client).await?;
         *connection = Some((client, statements));
     }

@@ -232,7 +232,10 @@ impl Session {
 }
 
 struct Shared {
+    /// For reading.
     pool: store::Pool,
+    /// For what is looked up by keys: commits, claims and the clock.
+    keyed: store::Pool,
     stop: CancellationToken,
     closed: CancellationToken,
     committers: Vec<mpsc::Sender<Item>>,
@@ -257,6 +260,10 @@ struct Shared {
 
 /// Items that may wait for one committer.
 const BACKLOG: usize = 20_000;
+/// Connections for everything but listening. More than this lowers throughput.
+const CONNECTIONS: usize = 16;
+/// Those of them that claim and look what time has brought. Each committer has one more.
+const LOOKERS: usize = 4;
 
 impl Shared {
     /// Room for a model call here, and the worker id and lease that it is performed under.
@@ -352,13 +359,18 @@ impl Runtime {
     ///
     /// [`Error::Store`] when the database can't be reached.
     pub async fn open(
-        pool: store::Pool,
-        config: crate::postgres::Config,
+        config: &crate::postgres::Config,
         settings: Settings,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::UnboundedReceiver<ModelCall>), Error> {
         let stats = Arc::new(stats::Stats::default());
-        let claims = claims::Claims::open(pool.clone(), stats.clone());
+        let keyed = settings.committers.max(1) + LOOKERS;
+        let open = |config: &crate::postgres::Config, size: usize| {
+            config.pool(size).map_err(|error| store::Error::Unavailable(error.into()))
+        };
+        let (pool, keyed) =
+            (open(config, CONNECTIONS.saturating_sub(keyed).max(LOOKERS))?, open(&config.keyed(), keyed)?);
+        let claims = claims::Claims::open(keyed.clone(), stats.clone());
         // A server that performs no model calls must not count as somebody who waits for them.
         let role = if settings.model_calls == 0 { WEB_QUEUE } else { MODEL_QUEUE };
         let (model_queue, joined) =
@@ -373,6 +385,7 @@ impl Runtime {
             (0..settings.committers.max(1)).map(|_| mpsc::channel(BACKLOG)).unzip();
         let shared = Arc::new(Shared {
             pool,
+            keyed,
             stop,
             closed: CancellationToken::new(),
             committers,
@@ -405,7 +418,7 @@ impl Runtime {
         tokio::spawn(stats::run(shared.clone()));
         tokio::spawn(spend::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));
-        tokio::spawn(wake::hear(shared.clone(), config));
+        tokio::spawn(wake::hear(shared.clone(), config.clone()));
         // From its first request on, others must notice at once when this server dies. Behind a pooler they never do.
         let _ = tokio::time::timeout(Duration::from_secs(2), shared.known_alive.notified()).await;
         Ok((Self { shared }, performed))
@@ -447,10 +460,12 @@ impl Runtime {
         self.shared.watched.news()
     }
 
-    /// End the background work. Everything that was answered is committed.
+    /// End the background work and close the connections. Everything that was answered is committed.
     pub fn close(&self) {
         self.shared.claims.release_all();
         self.shared.closed.cancel();
+        self.shared.pool.close();
+        self.shared.keyed.close();
     }
 
     /// The agent version, from memory when it was used before.

@@ -331,15 +331,17 @@ pub async fn call_back(
     Ok(row.map(|r| r.try_get(0)).transpose()?)
 }
 
-/// Which of `queues` have something ready.
+/// Which of `queues` have something ready, and where that begins.
 ///
 /// # Errors
 ///
 /// [`Error`]
-pub async fn ready(db: &impl GenericClient, queues: &[i32]) -> Result<Vec<i32>, Error> {
+pub async fn ready(db: &impl GenericClient, queues: &[i32]) -> Result<HashMap<i32, Mark>, Error> {
     let ready = db.prepare_cached(include_str!("../../sql/queue/ready.sql")).await?;
     let rows = db.query(&ready, &[&queues]).await?;
-    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
+    rows.iter()
+        .map(|r| Ok((r.try_get(0)?, Mark { priority: Some(r.try_get(1)?), run_at: Some(r.try_get(2)?) })))
+        .collect()
 }
 
 /// The newest event of executions.

@@ -513,9 +513,9 @@ async fn a_server_that_stops_says_so_and_one_that_is_killed_is_lost() {
     let database = TestDb::new().await;
     let (server, mut leaving, mut doomed) =
         tokio::join!(Server::start(&database), Server::start(&database), Server::start(&database));
-    let pid = |server: &Server| format!(":{}", server.process().pid());
+    let pid = |server: &Server| format!(":{}:", server.process().pid());
     let (left, died) = (pid(&leaving), pid(&doomed));
-    let is_server = |w: &Value, pid: &str| w["worker"].as_str().unwrap().ends_with(pid);
+    let is_server = |w: &Value, pid: &str| w["worker"].as_str().unwrap().contains(pid);
     worker_state(&server, |w| is_server(w, &left), "live").await;
     leaving.process().signal(Signal::TERM);
     leaving.ended().await;
@@ -531,8 +531,8 @@ async fn a_server_that_finishes_its_model_calls_is_draining() {
     let (server, mut leaving) = tokio::join!(Server::start(&database), Server::start(&database));
     let slow = script(&[json!({ "text": "late", "delay_ms": 2500 })]);
     leaving.start_run(&agent("slow", &slow, tools([])), "Go.").await;
-    let pid = format!(":{}", leaving.process().pid());
-    let is_it = |w: &Value| w["worker"].as_str().unwrap().ends_with(&pid);
+    let pid = format!(":{}:", leaving.process().pid());
+    let is_it = |w: &Value| w["worker"].as_str().unwrap().contains(&pid);
     worker_state(&server, |w| is_it(w) && w["leased"] == 1, "live").await;
     leaving.process().signal(Signal::TERM);
     worker_state(&server, is_it, "draining").await;

@@ -37,9 +37,7 @@ impl Server {
             model_timeout: Duration::from_secs(10),
             committers: 2,
         };
-        let pool = cluster.config().pool(8).unwrap();
-        let (runtime, handed) =
-            Runtime::open(pool, cluster.config().clone(), settings, stop.clone()).await.unwrap();
+        let (runtime, handed) = Runtime::open(cluster.config(), settings, stop.clone()).await.unwrap();
         let models = Arc::new(Models::from_env(&|_| None).unwrap());
         tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));
         let provider = Arc::new(move |provider: &str| models.configured(provider));

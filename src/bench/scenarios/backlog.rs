@@ -27,7 +27,7 @@ pub async fn depth(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
         .await?;
         let mut config = rig.cluster.config().clone();
         config.dbname(name);
-        pools.push(config.pool(1)?);
+        pools.push(config.keyed().pool(1)?);
     }
     rig.db.batch_execute("checkpoint").await?;
     let mut figures = vec![];

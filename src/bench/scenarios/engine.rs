@@ -121,8 +121,7 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
         committers: crate::server::committers(),
     };
     let stop = CancellationToken::new();
-    let pool = config.pool(crate::server::CONNECTIONS)?;
-    let (runtime, handed) = Runtime::open(pool, config.clone(), settings, stop.clone()).await?;
+    let (runtime, handed) = Runtime::open(config, settings, stop.clone()).await?;
     let performer = tokio::spawn(perform::run(runtime.clone(), models, handed));
     let version = 1;
     let agent = runtime.agent(crate::bench::rig::Agent::Ten.name(), version).await?;
@@ -133,7 +132,6 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
     stop.cancel();
     performer.await?;
     runtime.close();
-    runtime.pool().close();
     seen
 }
 
