@@ -45,12 +45,8 @@ const BATCH: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What follows is sent without waiting for this. Should this fail, as after a late cancel, the statements behind it would
-/// commit one by one; those that write look for the first setting, which only the transaction has.
-///
-/// The others let each statement be planned once per connection, by its indexes: planned anew for every batch, or by what a
-/// table held when it was young, a quarter of the time of Postgres goes into that.
-const BEGIN: &str = "begin; set local tenure.deciding = on; set local plan_cache_mode = force_generic_plan; \
-    set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off";
+/// commit one by one; those that write look for this setting, which only the transaction has.
+const BEGIN: &str = "begin; set local tenure.deciding = on";
 
 /// Something for a committer.
 pub(super) enum Work {
@@ -213,6 +209,7 @@ async fn attempt(
     if connection.is_none() {
         let client = shared.keyed.get().await?;
         let statements = Statements::prepare(&client).await?;
+        store::queue::prepare_claim(&client).await?;
         *connection = Some((client, statements));
     }
     let Some((client, statements)) = connection else { return Ok(()) };
@@ -554,6 +551,8 @@ impl<'a> Transaction<'a> {
         let (db, sql) = (self.client(), self.sql);
         let at = batch.advanced.iter().map(|a| a.at).max().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let claims = self.shared.claims.clone();
+        // What people are asked takes several statements, one after the other.
+        let is_whole = batch.asks_nobody();
         let (
             results,
             events,
@@ -567,6 +566,7 @@ impl<'a> Transaction<'a> {
             released,
             asked,
             leased,
+            committed,
         ) = join!(
             sql.results(db, &batch.results),
             sql.events(db, &batch.events),
@@ -579,7 +579,11 @@ impl<'a> Transaction<'a> {
             sql.hold(db, &batch.hold),
             sql.release(db, &batch.release),
             async { if batch.asks_nobody() { Ok(()) } else { Box::pin(people(db, sql, batch, at)).await } },
-            async { if nexts.is_empty() { Ok(vec![]) } else { claims.claim_nexts(self.db, nexts).await } },
+            async {
+                if nexts.is_empty() { Ok(vec![]) } else { Box::pin(claims.claim_nexts(self.db, nexts)).await }
+            },
+            // Sent behind the others without waiting for them: when one of them fails, this undoes all.
+            async { if is_whole { db.batch_execute("commit").await } else { Ok(()) } },
         );
         // In the order in which they were sent: behind the first that failed, Postgres only says that something did.
         results.and(events).and(messages).and(tasks).and(retries).and(advanced)?;
@@ -590,7 +594,10 @@ impl<'a> Transaction<'a> {
         let leased = leased?;
         found.retain(|lease| !batch.withdraw.contains(&lease.execution));
         self.after.found = served.offers(found);
-        db.batch_execute("commit").await?;
+        committed?;
+        if !is_whole {
+            db.batch_execute("commit").await?;
+        }
         self.after.ready = released;
         batch.hand_offs.retain(|h| !not_leased.contains(&h.attempt));
         for queued in &batch.queued {

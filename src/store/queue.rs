@@ -97,6 +97,15 @@ pub struct Claimed {
     pub mark: Mark,
 }
 
+/// Prepare [`claim`], which then sends its statement at once.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn prepare_claim(db: &impl GenericClient) -> Result<tokio_postgres::Statement, Error> {
+    Ok(db.prepare_cached(include_str!("../../sql/queue/claim.sql")).await?)
+}
+
 /// Lease ready attempts to free slots, oldest first within priority. No attempt is ever handed to two slots.
 ///
 /// `marks` has one entry per queue that occurs in `slots`.
@@ -109,7 +118,7 @@ pub async fn claim(
     marks: &[(i32, Mark)],
     slots: &[Slot],
 ) -> Result<Vec<Claimed>, Error> {
-    let claim = db.prepare_cached(include_str!("../../sql/queue/claim.sql")).await?;
+    let claim = prepare_claim(db).await?;
     let mut many: HashMap<i32, i64> = HashMap::new();
     let mut number = |slot: &Slot| {
         let number = many.entry(slot.queue).or_default();
