@@ -2,7 +2,7 @@
 -- only read, and what is read of them never changes.
 --
 -- Parameters, one array each: $1 id, $2 original, $3 its event, $4 messages up to there, $5 version, $6 input, $7 state,
--- $8 context, $9 start key, $10 fork, retry, restart or rerun;
+-- $8 context, $9 start key, $10 fork, retry, restart, rerun or replay;
 -- then one array element per copied attempt: $11 id of the new execution, $12 old attempt, $13 new attempt, $14 whether
 -- it had ended by then, $15 another input and $16 another output (nulls: as they were)
 -- Does nothing unless the transaction has been opened (src/runtime/commit.rs).

@@ -1,4 +1,5 @@
 -- What a fork of execution $1 begins with.
--- Returns: agent, version, status, input, priority, domains, last_seq, ended_at
-select agent, version, status, input, priority, domains, last_seq, ended_at
+-- Returns: agent, version, status, input, priority, domains, last_seq, ended_at, is_replay
+select agent, version, status, input, priority, domains, last_seq, ended_at,
+       forked_as is not distinct from 'replay' as is_replay
   from tenure.executions where id = $1

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::fork::Fork;
 use super::inbox::{self, Parked};
 use super::reply::{decisive, ruled, stored};
-use super::{Outcome, answer, decision};
+use super::{Outcome, answer, decision, replay};
 use crate::agent::{Agent, Tool, ToolKind, policy};
 use crate::engine::{
     self, Backoff, Call, Command, Event, Failure, IllegalEvent, Message, Policy, State, Status, Task,
@@ -34,6 +34,8 @@ pub(super) struct Live {
     context_changed: bool,
     priority: i16,
     domains: HashMap<String, String>,
+    /// Whether its tools only tell again what they returned to another run.
+    is_replay: bool,
     seq: i32,
     pub at: Timestamp,
     reason: Option<String>,
@@ -58,13 +60,17 @@ impl Live {
         let inbox = self.agent.tools.iter().find(waits).map(|_| (inbox::QUEUE.to_owned(), String::new()));
         let tools = self.agent.tools.iter().filter(move |t| !waits(t)).map(|t| &t.name);
         let names = tools.chain(&self.agent.stop_when);
-        names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default())).chain(inbox)
+        let replay = self.is_replay.then(|| (replay::QUEUE.to_owned(), String::new()));
+        let named = names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()));
+        named.chain(inbox).chain(replay)
     }
 
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
         let domains =
             row.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
-        Self::new(row.id, agent, row.state, row.context, row.priority, domains, row.seq, row.at)
+        let is_replay = row.is_replay;
+        let live = Self::new(row.id, agent, row.state, row.context, row.priority, domains, row.seq, row.at);
+        Self { is_replay, ..live }
     }
 
     pub fn begun(start: &super::Start, at: Timestamp) -> Self {
@@ -79,6 +85,7 @@ impl Live {
             fork.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
         let (agent, state, context) = (fork.agent.clone(), fork.state.clone(), fork.row.context.clone());
         let mut live = Self::new(fork.row.id, agent, state, context, fork.priority, domains, fork.row.at, at);
+        live.is_replay = fork.row.way == replay::WAY;
         live.replies.extend(fork.reply.clone().map(|(turn, text, finish)| (turn, (text, finish))));
         live
     }
@@ -102,6 +109,7 @@ impl Live {
             context_changed: false,
             priority,
             domains,
+            is_replay: false,
             seq,
             at,
             reason: None,
@@ -370,7 +378,11 @@ impl Batch {
         let mut data =
             json!({ "turn": taken.task.turn(), "finish": reply.finish, "calls": reply.calls.len() });
         let mut decisive = decisive(&reply);
-        let ruled = ruled(&live.agent, &around.policies(), &mut decisive.calls);
+        let ruled = if live.is_replay {
+            replay::ruled(&live.agent, &mut decisive.calls)
+        } else {
+            ruled(&live.agent, &around.policies(), &mut decisive.calls)
+        };
         if !ruled.is_empty() {
             data["ruled"] = json!(ruled);
         }
@@ -510,8 +522,12 @@ impl Batch {
         around: &mut impl Surroundings,
     ) -> AttemptId {
         let (execution, attempt) = (live.id, AttemptId::new());
-        let waits = live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
-        let queue = if waits {
+        let is_told_again = live.is_replay && matches!(task, Task::Tool { .. });
+        let waits = !is_told_again
+            && live.agent.tool(&name).is_some_and(|t| matches!(t.kind, ToolKind::Inbox { .. }));
+        let queue = if is_told_again {
+            around.queue(replay::QUEUE, "")
+        } else if waits {
             self.waits.push((execution, attempt));
             around.queue(inbox::QUEUE, "")
         } else {

@@ -1,10 +1,11 @@
-//! Runs that go on from other runs: fork, retry, restart, rerun.
+//! Runs that go on from other runs: fork, retry, restart, rerun, replay.
 //!
-//! All four are one thing: a new execution with a copy of another one's history up to an event. They differ in the event
+//! All are one thing: a new execution with a copy of another one's history up to an event. They differ in the event
 //! and in what is changed. The original is only read, and what has ended stays as it is.
 //!
 //! ```text
 //!   restart   after event 0              nothing is copied; perhaps another version of the agent
+//!   replay    after event 0              the same, and its tools return what they returned to the original
 //!   fork      after any event            what was open then is asked anew
 //!   retry     before what it failed of   that is asked anew, with all its tries before it
 //!   rerun     where a step was called    that is asked anew, perhaps with another input or model
@@ -43,6 +44,8 @@ use crate::store::{self, GenericClient};
 pub enum At {
     /// From its beginning.
     Start,
+    /// From its beginning, with what the original's tools returned.
+    Replay,
     /// After this event.
     Event(i32),
     /// Where what it failed of was called.
@@ -111,6 +114,7 @@ impl Wanted {
     fn way(&self) -> &'static str {
         match self.at {
             At::Start => "restart",
+            At::Replay => "replay",
             At::Event(_) => "fork",
             At::Failure => "retry",
             At::Task(_) | At::Attempt(_) => "rerun",
@@ -156,6 +160,10 @@ impl Runtime {
     async fn plan(&self, wanted: Wanted) -> Result<Fork, Error> {
         let db = self.pool().get().await.map_err(store::Error::from)?;
         let origin = forks::origin(&db, wanted.from).await?;
+        if origin.is_replay && !matches!(wanted.at, At::Start | At::Replay) {
+            let text = "is a replay, whose tools only told again what they had returned; restart it, or go on from the original";
+            return Err(Error::Conflict(format!("execution {} {text}", wanted.from)));
+        }
         let (at, edited) = place(&db, &wanted, &origin).await?;
         let past = forks::history(&db, wanted.from, at).await?;
         let has_signals = past.iter().any(|p| p.kind == "signalled");
@@ -244,7 +252,7 @@ async fn place(
     let id = wanted.from;
     let refused = |text: String| Err(Error::from(store::Error::Refused(text)));
     let task = match wanted.at {
-        At::Start => return Ok((0, None)),
+        At::Start | At::Replay => return Ok((0, None)),
         At::Event(n) if (0..=origin.events).contains(&n) => return Ok((n, None)),
         At::Event(n) => {
             return refused(format!("event {n} is none of this run's: it has 1 to {}", origin.events));

@@ -17,6 +17,7 @@ mod model;
 mod policies;
 mod queues;
 mod recall;
+mod replay;
 mod reply;
 pub mod session;
 mod settle;
@@ -375,6 +376,7 @@ impl Runtime {
         let role = if settings.model_calls == 0 { WEB_QUEUE } else { MODEL_QUEUE };
         let (model_queue, joined) =
             (claims.queue_id(MODEL_QUEUE, "").await?, claims.queue_id(role, "").await?);
+        let replays = claims.queue_id(replay::QUEUE, "").await?;
         let id = store::servers::join(&pool.get().await.map_err(store::Error::from)?, joined, &settings.name)
             .await?;
         let policies = policies::Policies::default();
@@ -415,6 +417,9 @@ impl Runtime {
             tokio::spawn(commit::run(shared.clone(), items));
         }
         tokio::spawn(clock::run(shared.clone()));
+        if settings.model_calls > 0 {
+            tokio::spawn(replay::run(shared.clone(), replays));
+        }
         tokio::spawn(stats::run(shared.clone()));
         tokio::spawn(spend::run(shared.clone()));
         tokio::spawn(wake::tell(shared.clone(), told));

@@ -88,6 +88,8 @@ pub struct Locked {
     pub seq: i32,
     /// Task name → domain.
     pub domains: Option<Json>,
+    /// Whether its tools only tell again what they returned to another run.
+    pub is_replay: bool,
     /// The time of what is decided now: not before its newest event.
     pub at: Timestamp,
 }
@@ -432,6 +434,7 @@ impl Statements {
                     priority: r.try_get("priority")?,
                     seq: r.try_get("last_seq")?,
                     domains: r.try_get("domains")?,
+                    is_replay: r.try_get("is_replay")?,
                     at: r.try_get::<_, Timestamp>("now")?.max(before),
                 })
             })

@@ -17,6 +17,7 @@ const ATTEMPTS: &str = include_str!("../../sql/forks/attempts.sql");
 const CALLED: &str = include_str!("../../sql/forks/called.sql");
 const FAILED_AT: &str = include_str!("../../sql/forks/failed_at.sql");
 const TASK_OF: &str = include_str!("../../sql/forks/task_of.sql");
+const RECORDED: &str = include_str!("../../sql/forks/recorded.sql");
 const OF: &str = include_str!("../../sql/forks/of.sql");
 pub(super) const COPY: &str = include_str!("../../sql/forks/copy.sql");
 
@@ -42,6 +43,19 @@ pub struct Origin {
     pub events: i32,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Whether its tools only told again what they had returned to another run.
+    pub is_replay: bool,
+}
+
+/// What a call came to in the run that is replayed.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Whether it returned.
+    pub is_completed: bool,
+    /// What it returned.
+    pub output: Option<Json>,
+    /// Why it did not.
+    pub error: Option<String>,
 }
 
 /// One event of a run with what is needed to decide again.
@@ -97,7 +111,7 @@ pub struct NewFork {
     pub context: Json,
     /// Idempotency key.
     pub key: Option<String>,
-    /// `fork`, `retry`, `restart` or `rerun`.
+    /// `fork`, `retry`, `restart`, `rerun` or `replay`.
     pub way: &'static str,
     /// Attempts that are copied.
     pub attempts: Vec<Copied>,
@@ -150,7 +164,29 @@ pub async fn origin(db: &impl GenericClient, id: ExecutionId) -> Result<Origin, 
         domains: row.get("domains"),
         events: row.get("last_seq"),
         ended_at: row.get("ended_at"),
+        is_replay: row.get("is_replay"),
     })
+}
+
+/// What the call that is `attempt` of a replay came to in its original; `None` when that never made it.
+///
+/// # Errors
+///
+/// [`Error::Postgres`], [`Error::Unavailable`]
+pub async fn recorded(
+    db: &impl GenericClient,
+    replay: ExecutionId,
+    attempt: AttemptId,
+) -> Result<Option<Recorded>, Error> {
+    let row = db.query_opt(&db.prepare_cached(RECORDED).await?, &[&replay, &attempt]).await?;
+    row.map(|row| {
+        Ok(Recorded {
+            is_completed: row.try_get("is_completed")?,
+            output: row.try_get("output")?,
+            error: row.try_get("error")?,
+        })
+    })
+    .transpose()
 }
 
 /// What happened up to event `upto`.

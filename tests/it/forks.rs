@@ -231,7 +231,7 @@ async fn the_protocol_and_the_command_line_begin_new_runs_too() {
 }
 
 /// A page, and the cookie that its forms need.
-async fn page_of(server: &Server, path: &str) -> (String, String) {
+pub async fn page_of(server: &Server, path: &str) -> (String, String) {
     let request = server.request("GET", path).header("accept", "text/html");
     let answer = request.send().await.unwrap();
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();

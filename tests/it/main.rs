@@ -25,6 +25,7 @@ mod policies;
 mod postgres;
 mod queues;
 mod random;
+mod replay;
 mod run_page;
 mod sdk;
 mod shutdown;

@@ -55,6 +55,8 @@ pub enum Agent {
     Retry(again::Retry),
     /// Begin again with the input of a run, as a new run
     Restart(again::Restart),
+    /// Begin again without calling tools: the same calls return what they returned to that run
+    Replay(again::Replay),
     /// Begin again at a step of a run, perhaps with other arguments, as a new run
     Rerun(again::Rerun),
     /// Go on from any event of a run, as a new run
@@ -86,6 +88,7 @@ impl Agent {
             Self::Send(send) => steer::send(&send, api, out).await,
             Self::Retry(retry) => again::retry(&retry, api, out).await,
             Self::Restart(restart) => again::restart(&restart, api, out).await,
+            Self::Replay(replay) => again::replay(&replay, api, out).await,
             Self::Rerun(rerun) => again::rerun(&rerun, api, out).await,
             Self::Fork(fork) => again::fork(&fork, api, out).await,
             Self::Continue(next) => again::go_on(&next, api, out).await,

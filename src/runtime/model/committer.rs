@@ -153,6 +153,7 @@ fn live(tables: &Tables, agent: &Arc<Agent>) -> Live {
         priority: 0,
         seq: 0,
         domains: None,
+        is_replay: false,
         at: Timestamp::UNIX_EPOCH,
     };
     Live::locked(row, agent.clone())

@@ -1,4 +1,4 @@
-//! Runs that go on from other runs: `POST /api/v1/executions/{id}/{fork,retry,restart,rerun,continue}`, `GET …/forks`.
+//! Runs that go on from other runs: `POST /api/v1/executions/{id}/{fork,retry,restart,rerun,replay,continue}`, `GET …/forks`.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -50,6 +50,11 @@ pub async fn rerun(state: Data<State>, id: Path<String>, request: HttpRequest, h
     begin(&state, &id, "rerun", &request, how).await
 }
 
+/// `POST /api/v1/executions/{id}/replay`: one from the beginning, whose tools return what they returned to this one.
+pub async fn replay(state: Data<State>, id: Path<String>, request: HttpRequest, how: How) -> Answer {
+    begin(&state, &id, "replay", &request, how).await
+}
+
 type How = Body<Option<Changes>>;
 type Answer = Result<HttpResponse, Problem>;
 
@@ -69,6 +74,7 @@ impl Changes {
             ),
             "retry" => At::Failure,
             "restart" => At::Start,
+            "replay" => At::Replay,
             "rerun" => {
                 let turn = self.turn.ok_or_else(|| missing("turn", "of which turn the step is"))?;
                 At::Task(match self.call {
@@ -83,7 +89,7 @@ impl Changes {
             ("turn", self.turn.is_some() && way != "rerun"),
             ("call", self.call.is_some() && way != "rerun"),
             ("arguments", self.arguments.is_some() && self.call.is_none()),
-            ("version", self.version.is_some() && way != "restart"),
+            ("version", self.version.is_some() && !matches!(way, "restart" | "replay")),
         ];
         if let Some((field, _)) = strange.into_iter().find(|(_, is)| *is) {
             return Err(Problem::new(400, format!("{field}: makes no sense in a {way}; leave it out")));
@@ -158,6 +164,7 @@ mod tests {
         assert_eq!(at("fork", r#"{"at":7}"#), Ok(At::Event(7)));
         assert_eq!(at("retry", "{}"), Ok(At::Failure));
         assert_eq!(at("restart", r#"{"version":"newest"}"#), Ok(At::Start));
+        assert_eq!(at("replay", r#"{"model":"openai/gpt-4o"}"#), Ok(At::Replay));
         assert_eq!(at("rerun", r#"{"turn":2}"#), Ok(At::Task(Task::Model { turn: 2 })));
         assert_eq!(at("rerun", r#"{"turn":2,"call":1}"#), Ok(At::Task(Task::Tool { turn: 2, call: 1 })));
     }

@@ -39,6 +39,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/v1/executions/{id}/retry").post(forks::retry))
         .service(web::resource("/api/v1/executions/{id}/restart").post(forks::restart))
         .service(web::resource("/api/v1/executions/{id}/rerun").post(forks::rerun))
+        .service(web::resource("/api/v1/executions/{id}/replay").post(forks::replay))
         .service(web::resource("/api/openapi.json").get(openapi))
         .service(web::resource("/api/queues").get(queues::list))
         .service(web::resource("/api/queues/{name}/pause").post(queues::pause))

@@ -72,7 +72,7 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/execution/{id}/continue").route(web::post().to(execution::again::go_on)))
         .service(web::resource("/execution/{id}/message").route(web::post().to(execution::message::send)))
         .service(
-            web::resource("/execution/{id}/{way:fork|retry|restart|rerun}")
+            web::resource("/execution/{id}/{way:fork|retry|restart|rerun|replay}")
                 .route(web::post().to(execution::again::begin)),
         )
         .service(

@@ -1,4 +1,4 @@
-//! Forms that begin a new run from one that is shown: fork, retry, restart, rerun, continue.
+//! Forms that begin a new run from one that is shown: fork, retry, restart, rerun, replay, continue.
 
 use std::fmt::Write as _;
 
@@ -83,6 +83,7 @@ impl Sent {
         Ok(match way {
             "retry" => At::Failure,
             "restart" => At::Start,
+            "replay" => At::Replay,
             "rerun" if self.call.is_empty() => At::Task(Task::Model { turn: number("turn", &self.turn)? }),
             "rerun" => {
                 let call = self.call.parse().map_err(|_| Problem::new(400, "call: must be a number"))?;

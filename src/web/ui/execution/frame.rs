@@ -165,6 +165,7 @@ impl Run<'_> {
         let how = match origin.way.as_str() {
             "retry" => format!("Retries, after event {}, ", origin.at),
             "restart" => "Restarts ".to_owned(),
+            "replay" => "Replays, without calling tools, ".to_owned(),
             "rerun" => format!("Reruns, after event {}, ", origin.at),
             _ => format!("Goes on after event {} of ", origin.at),
         };
@@ -396,6 +397,7 @@ fn fork(of: ExecutionId, fork: &Fork) -> Link {
     let words = match fork.way.as_str() {
         "retry" => "Retried as ".to_owned(),
         "restart" => "Restarted as ".to_owned(),
+        "replay" => "Replayed as ".to_owned(),
         "rerun" => format!("Rerun after event {} as ", fork.at),
         _ => format!("Forked after event {} as ", fork.at),
     };
