@@ -61,8 +61,8 @@ impl Live {
         let tools = self.agent.tools.iter().filter(move |t| !waits(t)).map(|t| &t.name);
         let names = tools.chain(&self.agent.stop_when);
         let replay = self.is_replay.then(|| (replay::QUEUE.to_owned(), String::new()));
-        let named = names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()));
-        named.chain(inbox).chain(replay)
+        let queues = names.map(|name| (name.clone(), self.domains.get(name).cloned().unwrap_or_default()));
+        queues.chain(inbox).chain(replay)
     }
 
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
