@@ -78,6 +78,10 @@ id!(
     /// Identifies one question to people.
     ApprovalId
 );
+id!(
+    /// Identifies one bulk job.
+    BulkId
+);
 
 /// What a process calls itself: `host:pid:random`, so that two sessions never share a name, not even after a restart in the same container.
 #[must_use]

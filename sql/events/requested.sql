@@ -2,5 +2,5 @@
 -- Returns: request
 select v.data ->> 'request' as request
   from tenure.events v
- where v.execution_id = any($1::uuid[]) and v.kind in ('paused', 'resumed', 'stop_requested', 'signalled')
+ where v.execution_id = any($1::uuid[]) and v.kind in ('paused', 'resumed', 'stop_requested', 'signalled', 'terminated')
    and v.data ->> 'request' = any($2::text[])

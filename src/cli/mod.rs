@@ -7,6 +7,7 @@ pub mod agent;
 pub mod api;
 pub mod approvals;
 pub mod bench;
+pub mod bulk;
 pub mod cost;
 pub mod db;
 pub mod demo;
@@ -127,6 +128,9 @@ pub enum Command {
     /// What people are asked, and deciding it
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    /// Do something to every run that a filter matches
+    #[command(subcommand)]
+    Bulk(bulk::Bulk),
     /// Look at queues, pause and resume them
     #[command(subcommand)]
     Queue(queue::Queue),
@@ -185,6 +189,7 @@ impl Cli {
             Command::Agent(command) => command.run(&global.api()?, out).await,
             Command::Why { id } => why::run(&global.api()?, out, &id).await,
             Command::Approvals(command) => command.run(&global.api()?, out).await,
+            Command::Bulk(command) => command.run(&global.api()?, out).await,
             Command::Queue(command) => command.run(&global.api()?, out).await,
             Command::Cost(command) => command.run(&global.api()?, out).await,
             Command::Prices(command) => command.run(&global.api()?, out).await,

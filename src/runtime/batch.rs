@@ -39,6 +39,8 @@ pub(super) struct Live {
     seq: i32,
     pub at: Timestamp,
     reason: Option<String>,
+    /// Who cancels it, and by which request.
+    ended_by: Option<(String, String)>,
     output: Option<Json>,
     /// What the model answered in this batch, by turn.
     replies: HashMap<u32, (Option<String>, &'static str)>,
@@ -113,6 +115,7 @@ impl Live {
             seq,
             at,
             reason: None,
+            ended_by: None,
             output: None,
             replies: HashMap::new(),
             settled: vec![],
@@ -241,6 +244,9 @@ impl Batch {
                 Ok(())
             }
             Happened::Controlled { event, by, request } => {
+                if matches!(event, Event::Cancelled { .. }) {
+                    live.ended_by = Some((storable_text(&by).into_owned(), request.clone()));
+                }
                 let by = Some(Json::of(&json!({ "by": storable_text(&by), "request": request })));
                 let cause = match event {
                     Event::Paused => Cause { kind: "paused", data: by, ..Cause::none() },
@@ -681,7 +687,13 @@ impl Batch {
         {
             live.output = Some(answer::rejection(reason, &live.context));
         }
-        let data = reason.as_ref().map(|reason| Json::of(&json!({ "reason": reason })));
+        let data = match (&reason, live.ended_by.take()) {
+            (None, None) => None,
+            (reason, None) => Some(Json::of(&json!({ "reason": reason }))),
+            (reason, Some((by, request))) => {
+                Some(Json::of(&json!({ "reason": reason, "by": by, "request": request })))
+            }
+        };
         live.reason = reason;
         self.event(live, status.name(), None, data);
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Shared;
+use super::bulk;
 use super::commit::{Deciding, Work};
 use crate::engine::Event;
 use crate::store::{self, queue::Looker, queue::Why};
@@ -86,6 +87,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if sweep.is_due() {
                 sweep.looked(Instant::now());
                 undecided(&shared, &db).await?;
+                bulk::look(&shared, &db).await?;
                 shared.policies.read(&shared.pool).await?;
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;

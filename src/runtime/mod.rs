@@ -5,6 +5,7 @@
 mod agents;
 pub mod answer;
 mod batch;
+pub mod bulk;
 mod claims;
 mod clock;
 mod commit;
@@ -452,6 +453,7 @@ impl Runtime {
         let shared = &self.shared;
         let said = async {
             store::servers::drain(&shared.pool, shared.session.id).await?;
+            store::bulk::leave(&shared.pool.get().await?, shared.session.id).await?;
             shared.stats.write(&shared.pool, shared.session.id).await
         };
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_millis(500), said).await {

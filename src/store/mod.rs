@@ -11,6 +11,7 @@ macro_rules! column {
 
 pub mod agents;
 pub mod approvals;
+pub mod bulk;
 pub mod forks;
 pub mod inbox;
 pub mod logs;

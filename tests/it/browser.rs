@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod bulk;
 mod driver;
 mod hostile;
 mod keyboard;

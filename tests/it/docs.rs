@@ -215,7 +215,7 @@ fn flags() -> Vec<clap::Arg> {
         let settled = |name: &str| {
             let clients = matches!(
                 name,
-                "agent" | "approvals" | "why" | "queue" | "cost" | "prices" | "completions" | "help"
+                "agent" | "approvals" | "bulk" | "why" | "queue" | "cost" | "prices" | "completions" | "help"
             );
             let instruments = name == "bench" || name.starts_with("torture") || name == "demo-worker";
             !clients && !instruments

@@ -253,7 +253,7 @@ async fn send(server: &Server, action: &str, cookie: &str, fields: &[(String, St
 }
 
 /// Send a form of a run's page as a browser without script does: the fields that are hidden in it, and others.
-async fn press(server: &Server, page: &str, action: &str, typed: &[(&str, &str)]) -> (u16, String) {
+pub async fn press(server: &Server, page: &str, action: &str, typed: &[(&str, &str)]) -> (u16, String) {
     let (shown, cookie) = page_of(server, page).await;
     let form = shown.split("<form ").find(|f| f.contains(&format!("action=\"{action}\"")));
     let form = form.unwrap_or_else(|| panic!("no form {action} on {page}")).split("</form>").next().unwrap();

@@ -8,6 +8,7 @@ mod auth;
 mod bad_input;
 mod bench;
 mod browser;
+mod bulk;
 mod captures;
 mod cli;
 mod costs;

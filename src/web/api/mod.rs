@@ -1,6 +1,7 @@
 //! Our own JSON, for what the wire protocol has no words for.
 
 mod approvals;
+pub(super) mod bulk;
 mod forks;
 mod policies;
 mod prices;
@@ -31,6 +32,9 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/costs").get(prices::spent))
         .service(web::resource("/api/prices").get(prices::list).post(prices::set))
         .service(web::resource("/api/prices/{id}").delete(prices::remove))
+        .service(web::resource("/api/v1/bulk").get(bulk::list).post(bulk::start))
+        .service(web::resource("/api/v1/bulk/{id}").get(bulk::get))
+        .service(web::resource("/api/v1/bulk/{id}/cancel").post(bulk::cancel))
         .service(web::resource("/api/v1/starts").post(work::starts))
         .service(web::resource("/api/v1/work").post(work::work))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))

@@ -7,6 +7,7 @@ mod actions;
 mod agents;
 mod approvals;
 mod assets;
+mod bulk;
 mod costs;
 mod diff;
 mod execution;
@@ -66,6 +67,10 @@ pub fn routes(app: &mut ServiceConfig) {
                 .app_data(approvals::limits())
                 .route(web::post().to(approvals::decide)),
         )
+        .service(pages("/bulk").route(read().to(bulk::list)).route(web::post().to(bulk::start)))
+        .service(web::resource("/bulk/new").route(read().to(bulk::new)))
+        .service(pages("/bulk/{id}").route(read().to(bulk::show)))
+        .service(web::resource("/bulk/{id}/cancel").route(web::post().to(bulk::cancel)))
         .service(pages("/diff").route(read().to(diff::show)))
         .service(pages("/executions").route(read().to(executions::list)))
         .service(pages("/execution/{id}").route(read().to(execution::show)))
@@ -161,7 +166,15 @@ fn is_page(path: &str) -> bool {
     let first = path.trim_start_matches('/').split(['/', '.']).next().unwrap_or_default();
     matches!(
         first,
-        "" | "diff" | "executions" | "execution" | "approvals" | "agents" | "queues" | "look" | "views"
+        "" | "bulk"
+            | "diff"
+            | "executions"
+            | "execution"
+            | "approvals"
+            | "agents"
+            | "queues"
+            | "look"
+            | "views"
     )
 }
 

@@ -31,7 +31,7 @@ impl Page {
 
 /// Every kind of page there is. A new page is one more line.
 pub fn pages(stage: &Stage) -> Vec<Page> {
-    let Stage { completed, forked, failed, stuck, running, asking, asked, decided, .. } = stage;
+    let Stage { completed, forked, failed, stuck, running, asking, asked, decided, bulk, .. } = stage;
     vec![
         page("executions", "/executions", "The library is closed on Sundays."),
         page("executions-filtered", "/executions?q=status:completed+agent:librarian", "Origin of Species"),
@@ -60,6 +60,10 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("approval", &format!("/approvals/{asked}"), "How such asks were decided"),
         page("approval-decided", &format!("/approvals/{decided}"), "Approved with other arguments by mira"),
         page("approval-unknown", "/approvals/nobody", "o approval with id").with_status(404),
+        page("bulk", "/bulk", "Resume agent:librarian"),
+        page("bulk-job", &format!("/bulk/{bulk}"), "All that matched were seen to"),
+        page("bulk-new", "/bulk/new?q=status:completed", "Do the same to all of them"),
+        page("bulk-wrong", "/bulk/new?q=status:gone", "status:gone").with_status(422),
         page("queues", "/queues", "Nothing polls nobody_here"),
         page("queue-selected", "/queues?queue=lookup", "Wait to start on lookup"),
         page("queues-week", "/queues?span=7d&queue=tenure.model", "Wait to start on tenure.model"),
@@ -73,10 +77,11 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 4] {
+fn empty_pages() -> [Page; 5] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
         page("approvals-empty", "/approvals", "Nobody waits for a decision"),
+        page("bulk-empty", "/bulk", "No bulk jobs yet"),
         page("costs-empty", "/costs", "No prices yet"),
         page("queues-empty", "/queues", "Postgres"),
     ]

@@ -20,6 +20,8 @@ pub struct Stage {
     pub asking: String,
     pub asked: String,
     pub decided: String,
+    /// A bulk job that has ended.
+    pub bulk: String,
     _held: Mutex<(Server, TestDb)>,
 }
 
@@ -47,6 +49,9 @@ impl Stage {
         here.put(&format!("/api/agent/{paused}/pause"), &json!(null)).await.ok();
         let running = waits(here, "running", &format!("Look for {}", "it".repeat(150))).await;
         let (asking, asked, decided) = asks(here).await;
+        // Nothing changes: they have ended.
+        let bulk = crate::bulk::begin(here, "resume", "agent:librarian status:completed", 100).await;
+        crate::bulk::ended(here, &bulk).await;
         here.until(&timed_out, "TIMED_OUT").await;
         eventually("the stuck run says why", async || {
             here.why(&stuck).await.iter().any(|(code, _)| code == "no_worker").then_some(())
@@ -62,6 +67,7 @@ impl Stage {
             asking,
             asked,
             decided,
+            bulk,
             _held: Mutex::new((server, db)),
         }
     }

@@ -7,6 +7,7 @@
 
 mod condition;
 pub mod facts;
+pub mod query;
 pub mod views;
 
 use std::time::{Duration, Instant};

@@ -4,7 +4,6 @@ pub(super) mod asked;
 mod bar;
 pub mod bulk;
 mod line;
-pub(super) mod query;
 mod summary;
 pub mod views;
 
@@ -19,6 +18,7 @@ use super::kit::live::{self, Follow};
 use super::kit::{Base, Cell, Copies, Format, Report, Statement, Viewer, form};
 use super::{drawn, page, shown};
 use crate::id::ExecutionId;
+pub(super) use crate::store::read::list::query;
 use crate::store::read::list::{self, Condition, Found, Moment, Place, Stopped};
 use crate::store::read::{list::views as kept, pages};
 use crate::web::{Problem, State};
@@ -55,6 +55,8 @@ struct ExecutionsPage {
     broken: String,
     complaint: Option<String>,
     can_be_kept: bool,
+    /// Where the same is done to all that match.
+    all: Option<String>,
     lines: Vec<Line>,
     is_first: bool,
     is_filtered: bool,
@@ -153,6 +155,9 @@ async fn read(state: &State, asked: &Asked, did: &str, viewer: &Viewer) -> Resul
         broken: asked.query.broken_text().replace('\0', "\u{2400}"),
         complaint: asked.query.complaint().map(|c| shown::sentence(&shown::text(&c))),
         can_be_kept: is_filtered && asked.query.broken.is_empty(),
+        all: (is_filtered && asked.query.broken.is_empty()).then(|| {
+            format!("/bulk/new?{}", serde_urlencoded::to_string([("q", &text)]).unwrap_or_default())
+        }),
         lines: line::lines(&read, shapes, viewer),
         is_first: !is_filtered && asked.query.broken.is_empty() && asked.place == Place::Newest,
         is_filtered,
