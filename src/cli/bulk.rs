@@ -58,11 +58,11 @@ impl Bulk {
             Self::List => list(api, out).await,
             Self::Show(target) => {
                 let job = api.get(&["api", "v1", "bulk", &target.id]).await.map_err(name_jobs)?;
-                show(&job, out)
+                Ok(show(&job, out))
             }
             Self::Cancel(target) => {
                 let path = ["api", "v1", "bulk", &target.id, "cancel"];
-                show(&api.post(&path, &json!({})).await.map_err(name_jobs)?, out)
+                Ok(show(&api.post(&path, &json!({})).await.map_err(name_jobs)?, out))
             }
         }
     }
@@ -79,9 +79,9 @@ async fn begin(start: &Start, api: &Api, out: Terminal) -> Result<Exit, Failure>
     });
     let answer = api.post(&["api", "v1", "bulk"], &wish).await?;
     if out.json || !start.dry_run {
-        let exit = show(&answer, out)?;
+        let exit = show(&answer, out);
         if !out.json {
-            out.note(&format!(
+            out.note(format!(
                 "how it goes: tenure bulk show {}",
                 text::line(answer["id"].as_str().unwrap_or_default(), 40)
             ));
@@ -130,10 +130,10 @@ fn expected(job: &Value) -> String {
     job["expected"].as_i64().map_or_else(|| "many".to_owned(), |n| n.to_string())
 }
 
-fn show(job: &Value, out: Terminal) -> Result<Exit, Failure> {
+fn show(job: &Value, out: Terminal) -> Exit {
     if out.json {
         out.document(job, false);
-        return Ok(Exit::Ok);
+        return Exit::Ok;
     }
     let word = |key: &str| text::line(job[key].as_str().unwrap_or_default(), 300);
     out.say(format!("{}  {} {}", word("id"), word("action"), word("filter")));
@@ -150,5 +150,5 @@ fn show(job: &Value, out: Terminal) -> Result<Exit, Failure> {
             out.say(format!("{name}: {}", word(key)));
         }
     }
-    Ok(Exit::Ok)
+    Exit::Ok
 }

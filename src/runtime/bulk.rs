@@ -276,13 +276,12 @@ impl Walk {
             let event = event.clone();
             let by = by.clone();
             async move {
-                match event {
-                    Some(event) => self.control(*id, event, by, key).await,
-                    None => {
-                        let at = if self.action == Action::Retry { At::Failure } else { At::Start };
-                        let wanted = Forked { key: Some(key.clone()), ..Forked::new(*id, at, &by) };
-                        self.runtime.fork(wanted).await.map(drop)
-                    }
+                if let Some(event) = event {
+                    self.control(*id, event, by, key.clone()).await
+                } else {
+                    let at = if self.action == Action::Retry { At::Failure } else { At::Start };
+                    let wanted = Forked { key: Some(key.clone()), ..Forked::new(*id, at, &by) };
+                    self.runtime.fork(wanted).await.map(drop)
                 }
             }
         });
@@ -299,7 +298,7 @@ impl Walk {
                     step.skipped += 1;
                     format!("a run that is {} can't {}", now.status.name(), self.action.name())
                 }
-                Err(Error::Conflict(text)) | Err(Error::Store(store::Error::Refused(text))) => {
+                Err(Error::Conflict(text) | Error::Store(store::Error::Refused(text))) => {
                     step.skipped += 1;
                     text
                 }
@@ -318,14 +317,7 @@ impl Walk {
     }
 
     /// Let something happen to a run, unless this job did so before.
-    async fn control(
-        &self,
-        id: ExecutionId,
-        event: Event,
-        by: String,
-        request: &String,
-    ) -> Result<(), Error> {
-        let request = request.clone();
+    async fn control(&self, id: ExecutionId, event: Event, by: String, request: String) -> Result<(), Error> {
         let work = Work::Control { id, event, by, request: request.clone() };
         match self.runtime.shared.done(work).await {
             Ok(_) => Ok(()),

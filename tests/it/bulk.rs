@@ -30,7 +30,7 @@ async fn shown(http: &Http, id: &str) -> Value {
 }
 
 pub async fn ended(http: &Http, id: &str) -> Value {
-    within(Duration::from_secs(60), "the job ends", async || {
+    within(Duration::from_mins(1), "the job ends", async || {
         let job = shown(http, id).await;
         (job["state"] != "running").then_some(job)
     })

@@ -78,6 +78,7 @@ pub struct Query {
 
 impl Query {
     /// Read a text.
+    #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut query = Self::default();
         if text.chars().nth(LONGEST).is_some() {
@@ -104,17 +105,20 @@ impl Query {
     }
 
     /// The one way to write it; what could not be read comes last, as it was.
+    #[must_use]
     pub fn text(&self) -> String {
         let terms = self.terms.iter().map(Term::text);
         terms.chain(self.broken.iter().map(|b| b.text.clone())).collect::<Vec<_>>().join(" ")
     }
 
     /// What could not be read, as it was.
+    #[must_use]
     pub fn broken_text(&self) -> String {
         self.broken.iter().map(|b| b.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     /// The same without the term at this place.
+    #[must_use]
     pub fn without(&self, place: usize) -> Self {
         let mut other = self.clone();
         other.terms.remove(place);
@@ -122,6 +126,7 @@ impl Query {
     }
 
     /// The same with a condition in place of others of its name.
+    #[must_use]
     pub fn with(&self, condition: Condition) -> Self {
         let mut other = self.clone();
         let name = name(&condition);
@@ -131,6 +136,7 @@ impl Query {
     }
 
     /// The same without conditions of this name.
+    #[must_use]
     pub fn without_all(&self, name: &str) -> Self {
         let mut other = self.clone();
         other.terms.retain(|t| t.negated || self::name(&t.condition) != name);
@@ -138,17 +144,20 @@ impl Query {
     }
 
     /// What the store looks for.
+    #[must_use]
     pub fn filter(&self) -> Filter {
         Filter(self.terms.iter().map(|t| (t.negated, t.condition.clone())).collect())
     }
 
     /// What could not be read, in a sentence; `None` when all could.
+    #[must_use]
     pub fn complaint(&self) -> Option<String> {
         let says: Vec<_> = self.broken.iter().map(|b| format!("'{}': {}", b.text, b.says)).collect();
         (!says.is_empty()).then(|| says.join("; "))
     }
 
     /// The values of the first condition with this name that is not turned round.
+    #[must_use]
     pub fn value(&self, name: &str) -> Option<String> {
         let term = self.terms.iter().find(|t| !t.negated && self::name(&t.condition) == name)?;
         Some(value(&term.condition))
@@ -157,6 +166,7 @@ impl Query {
 
 impl Term {
     /// As it is written: `agent:!healthcheck`.
+    #[must_use]
     pub fn text(&self) -> String {
         let value = value(&self.condition);
         match (&self.condition, self.negated) {
@@ -166,6 +176,7 @@ impl Term {
     }
 
     /// What comes before its value, and its value.
+    #[must_use]
     pub fn parts(&self) -> (String, String) {
         let (value, not) = (value(&self.condition), if self.negated { "!" } else { "" });
         match &self.condition {
@@ -260,6 +271,7 @@ fn span(time: SignedDuration) -> String {
 }
 
 /// A token with a name and one value, whatever that holds.
+#[must_use]
 pub fn token(name: &str, value: &str) -> String {
     format!("{name}:{}", quoted(value, true))
 }
