@@ -1,6 +1,14 @@
--- Begin a bulk job.
+-- Begin a bulk job, once per key.
 --
 -- Parameters: $1 id, $2 action, $3 filter, $4 reason, $5 who, $6 rate, $7 how many are expected, $8 the run before which it
--- begins to look
-insert into tenure.bulk_jobs (id, action, filter, reason, started_by, rate, expected, cursor)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+-- begins to look, $9 idempotency key
+-- Returns: its id, or that of the one with the key (zero rows: that one was committed a moment ago; ask again)
+with begun as (
+    insert into tenure.bulk_jobs (id, action, filter, reason, started_by, rate, expected, cursor, start_key)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    on conflict (start_key) do nothing
+    returning id
+)
+select id from begun
+union all
+select id from tenure.bulk_jobs where start_key = $9

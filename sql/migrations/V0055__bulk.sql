@@ -15,6 +15,7 @@ create table tenure.bulk_jobs (
     failed      integer     not null default 0,
     note        text,                      -- why the newest one was skipped or failed
     cursor      uuid        not null,      -- it has seen to all runs from here on; newer ones than its start are none of its own
+    start_key   text        unique,        -- the same one begins one job
     worker_id   bigint      references tenure.workers (id),
     lease_until timestamptz,
     created_at  timestamptz not null default clock_timestamp(),

@@ -106,6 +106,8 @@ pub struct Wanted {
     pub rate: u16,
     /// Who wants it, in words.
     pub by: String,
+    /// Idempotency key: the same one begins one job.
+    pub key: Option<String>,
 }
 
 /// Runs that match.
@@ -154,10 +156,10 @@ impl Runtime {
             rate: wanted.rate.into(),
             expected,
             cursor: ExecutionId::first_at(Timestamp::now()),
+            key: wanted.key.as_deref().filter(|key| !key.trim().is_empty()),
         };
         let db = self.pool().get().await.map_err(store::Error::from)?;
-        bulk::start(&db, &job).await?;
-        Ok(id)
+        Ok(bulk::start(&db, &job).await?)
     }
 }
 

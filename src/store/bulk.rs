@@ -27,6 +27,8 @@ pub struct NewJob<'a> {
     pub expected: Option<i32>,
     /// It looks at runs before this one.
     pub cursor: ExecutionId,
+    /// Idempotency key.
+    pub key: Option<&'a str>,
 }
 
 /// A job that this server sees to.
@@ -121,16 +123,20 @@ pub fn statement_of_runs(id: BulkId) -> String {
     format!("select id, forked_from, status\n  from tenure.executions\n where start_key like 'bulk:{id}:%';")
 }
 
-/// Begin one.
+/// Begin one, or find the one with its key.
 ///
 /// # Errors
 ///
 /// [`Error`]
-pub async fn start(db: &impl GenericClient, job: &NewJob<'_>) -> Result<(), Error> {
+pub async fn start(db: &impl GenericClient, job: &NewJob<'_>) -> Result<BulkId, Error> {
     let start = db.prepare_cached(include_str!("../../sql/bulk/start.sql")).await?;
-    let NewJob { id, action, filter, reason, by, rate, expected, cursor } = job;
-    db.execute(&start, &[id, action, filter, reason, by, rate, expected, cursor]).await?;
-    Ok(())
+    let NewJob { id, action, filter, reason, by, rate, expected, cursor, key } = job;
+    loop {
+        let rows = db.query(&start, &[id, action, filter, reason, by, rate, expected, cursor, key]).await?;
+        if let Some(row) = rows.first() {
+            return Ok(row.try_get(0)?);
+        }
+    }
 }
 
 /// Take on jobs that nobody sees to, for so long.

@@ -193,6 +193,21 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Wait until a bulk job has seen to all of its runs.
+    pub async fn until_job_is_done(&self, id: &str) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            let told = self.done("GET", &format!("/api/v1/bulk/{id}"), None).await?;
+            if told.body["state"] == "done" {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Stuck(format!("bulk job: {}", told.body)));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Wait until a call of this tool waits for somebody.
     pub async fn until_ready(&self, id: ExecutionId, tool: &str) -> Result<Run, Error> {
         self.until(id, &format!("has a call of {tool} that waits"), |r| r.ready.iter().any(|t| t == tool))

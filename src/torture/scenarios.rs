@@ -53,6 +53,7 @@ scenarios! {
     deploy: "an agent is deployed in two versions",
     fork: "a run is forked while a call of it waits, and both go on",
     message: "a message comes for a call that waits for one",
+    bulk: "two runs are restarted by a bulk job",
     approve: "a person approves a call",
     decide: "one person approves a call while another denies it on another server",
     expire: "nobody decides about a call in time, and it is approved",
@@ -313,6 +314,35 @@ async fn fork(play: &mut Play<'_>) -> Result<(), Error> {
     let many = judge::forks(&play.lane.db, run).await?;
     if many != 1 {
         play.record.wrong.push(format!("one fork was wanted with one key, and {many} runs go on"));
+    }
+    Ok(())
+}
+
+async fn bulk(play: &mut Play<'_>) -> Result<(), Error> {
+    let (one, two) = (waiting(play).await?, waiting(play).await?);
+    let body = json!({
+        "action": "restart", "filter": format!("id:{one},{two}"), "idempotencyKey": format!("{}-bulk", play.unique),
+    });
+    play.open().await;
+    let told = play.done("POST", "/api/v1/bulk", Some(&body)).await?;
+    let job = told.body["id"].as_str().unwrap_or_default().to_owned();
+    play.until_job_is_done(&job).await?;
+    play.shut().await;
+    for run in [one, two] {
+        play.finish(run).await?;
+    }
+    for run in [one, two] {
+        let told = play.done("GET", &format!("/api/v1/executions/{run}/forks"), None).await?;
+        let copies: Vec<_> = told.body["forks"].as_array().into_iter().flatten().collect();
+        if copies.len() != 1 {
+            play.record
+                .wrong
+                .push(format!("one restart of {run} was wanted, and there are {}", copies.len()));
+        }
+        for copy in copies.iter().filter_map(|copy| copy["executionId"].as_str()?.parse().ok()) {
+            play.record.runs.push((copy, "completed"));
+            play.finish(copy).await?;
+        }
     }
     Ok(())
 }

@@ -150,6 +150,10 @@ async fn what_makes_no_sense_is_refused_and_says_what_would() {
     let counted = server.post("/api/v1/bulk", &counted).await.ok();
     assert_eq!((&counted["expected"], &counted["hasMore"]), (&json!(3), &json!(false)));
     assert_eq!(server.get("/api/v1/bulk").await.ok()["jobs"], json!([]), "counting begins nothing");
+    let once = json!({ "action": "pause", "filter": "agent:a", "idempotencyKey": "once" });
+    let begin = || server.post("/api/v1/bulk", &once);
+    let (first, second) = tokio::join!(begin(), begin());
+    assert_eq!(first.ok()["id"], second.ok()["id"], "one key, one job");
     for id in ["x", "0199f0aa-0000-7000-8000-000000000001"] {
         assert_eq!(server.get(&format!("/api/v1/bulk/{id}")).await.status, 404);
         assert_eq!(server.post(&format!("/api/v1/bulk/{id}/cancel"), &json!({})).await.status, 404);

@@ -39,6 +39,7 @@ pub struct Wish {
     reason: Option<String>,
     rate: Option<u16>,
     by: Option<String>,
+    idempotency_key: Option<String>,
     /// Only count.
     #[serde(default)]
     dry_run: bool,
@@ -72,7 +73,9 @@ pub async fn start(
     let by = wish.by.as_deref().map(typed).filter(|by| !by.is_empty()).unwrap_or_else(|| who(&request));
     let reason = wish.reason.as_deref().map(typed).unwrap_or_default();
     let rate = wish.rate.unwrap_or(RATE);
-    let id = state.runtime.start_bulk(&Wanted { action, filter: wish.filter, reason, rate, by }).await?;
+    let key = wish.idempotency_key.as_deref().map(typed);
+    let wanted = Wanted { action, filter: wish.filter, reason, rate, by, key };
+    let id = state.runtime.start_bulk(&wanted).await?;
     Ok(reply(&row(&bulk::get(&state.runtime.pool().get().await?, id).await?)))
 }
 

@@ -102,6 +102,7 @@ struct NewPage {
     actions: [(&'static str, &'static str); 6],
     reason: String,
     rate: String,
+    key: String,
     wrong: String,
 }
 
@@ -266,6 +267,9 @@ pub struct Sent {
     reason: String,
     #[serde(default)]
     rate: String,
+    /// Another one for each form that is shown, so that a second click begins no second job.
+    #[serde(default)]
+    key: String,
 }
 
 /// `GET /bulk/new`: what it would come to, and a form that begins it.
@@ -302,6 +306,7 @@ async fn ask(state: &State, sent: &Sent, wrong: String, viewer: Viewer) -> Resul
             actions: ACTIONS.map(|(action, says)| (action.name(), says)),
             reason: shown::text(&sent.reason),
             rate: if sent.rate.is_empty() { RATE.to_string() } else { shown::excerpt(&sent.rate, 10) },
+            key: uuid::Uuid::now_v7().to_string(),
             wrong,
         },
     )
@@ -322,6 +327,7 @@ pub async fn start(
         reason: form::reason(&sent.reason),
         rate,
         by,
+        key: Some(format!("form:{}", sent.key)).filter(|_| !sent.key.is_empty()),
     });
     let begun = match wanted {
         Ok(wanted) => state.runtime.start_bulk(&wanted).await.map_err(Problem::from),
