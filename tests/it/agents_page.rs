@@ -251,6 +251,7 @@ async fn a_form_starts_one_run_however_often_it_is_sent() {
         ("prompt", "When did\r\nit appear?"),
         ("context", r#"{"n": 1.0e5}"#),
         ("session", "s-1"),
+        ("by", " Mira "),
         ("version", "1"),
         ("timeout", "90"),
     ];
@@ -260,13 +261,14 @@ async fn a_form_starts_one_run_however_often_it_is_sent() {
     assert_eq!(first.location, second.location);
     let kept = db.connect().await;
     let runs = "select agent, version, session_id, input ->> 'prompt', context::text,
-                       extract(epoch from deadline - created_at)::double precision, '/execution/' || id
+                       extract(epoch from deadline - created_at)::double precision, '/execution/' || id,
+                       coalesce(input ->> 'requested_by', '')
                   from tenure.executions order by id";
     let row = kept.query_one(runs, &[]).await.unwrap();
     let text = |n: usize| row.get::<_, String>(n);
     assert_eq!(
-        [text(0), text(2), text(3), text(4), text(6)],
-        ["librarian", "s-1", "When did\nit appear?", r#"{"n": 1.0e5}"#, first.location.as_str()]
+        [text(0), text(2), text(3), text(4), text(6), text(7)],
+        ["librarian", "s-1", "When did\nit appear?", r#"{"n": 1.0e5}"#, first.location.as_str(), "Mira"]
     );
     assert!(row.get::<_, i32>(1) == 1 && (row.get::<_, f64>(5) - 90.0).abs() < 1.0);
 

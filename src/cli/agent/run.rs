@@ -79,6 +79,9 @@ fn request(run: &Run, agent: &Value) -> Value {
     if let Some(key) = &run.idempotency_key {
         request["idempotencyKey"] = json!(key);
     }
+    if let Some(name) = crate::cli::env("USER") {
+        request["requestedBy"] = json!(name);
+    }
     if let Some(timeout) = run.timeout {
         request["timeoutSeconds"] = json!(timeout.as_secs().max(1));
     }

@@ -156,7 +156,7 @@ pub async fn show(
         }
         Format::Html => {
             let found = find(&state, &name, &wanted).await?;
-            page(StatusCode::OK, &viewer, &draw(found, Form::empty(), &viewer))
+            page(StatusCode::OK, &viewer, &draw(found, Form::empty(&viewer.name), &viewer))
         }
         _ => report(&find(&state, &name, &wanted).await?).answer(&viewer),
     }

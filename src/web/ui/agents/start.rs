@@ -38,6 +38,8 @@ pub struct Form {
     pub version: String,
     /// Seconds, or empty for what the agent says.
     pub timeout: String,
+    /// Who starts it.
+    pub by: String,
     /// Of this form.
     pub key: String,
     /// Why it was not obeyed.
@@ -55,8 +57,8 @@ pub struct Wrong {
 
 impl Form {
     /// One that nobody has filled in.
-    pub fn empty() -> Self {
-        Self { key: Uuid::now_v7().to_string(), ..Self::default() }
+    pub fn empty(name: &str) -> Self {
+        Self { key: Uuid::now_v7().to_string(), by: name.to_owned(), ..Self::default() }
     }
 
     /// What is wrong with a field.
@@ -93,6 +95,8 @@ pub struct Sent {
     version: String,
     #[serde(default)]
     timeout: String,
+    #[serde(default)]
+    by: String,
 }
 
 /// What forms may be, for the route.
@@ -156,6 +160,7 @@ impl Sent {
         };
         let mut run = Run { key: self.start_key(), ..Run::default() };
         run.prompt = json::storable_text(&lines(&self.prompt)).into_owned();
+        run.requester = json::storable_text(self.by.trim()).into_owned();
         run.session = json::storable_text(self.session.trim()).into_owned();
         note("context", context(&self.context).map(|context| run.context = context));
         note("timeout", timeout(&self.timeout).map(|secs| run.timeout_secs = secs));
@@ -198,6 +203,7 @@ impl Sent {
             context: shown(self.context),
             version: self.version.trim().to_owned(),
             timeout: shown(self.timeout),
+            by: shown(self.by),
             key: shown(self.key),
             wrong,
         }
