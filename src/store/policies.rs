@@ -23,6 +23,9 @@ pub struct Stored {
     pub set_by: String,
 }
 
+/// All of them, as psql shows them.
+pub const STATEMENT: &str = "select *\n  from tenure.approval_policies\n order by position, name;";
+
 /// All of them, in the order in which they are looked at.
 ///
 /// # Errors

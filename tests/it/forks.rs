@@ -259,7 +259,8 @@ pub async fn press(server: &Server, page: &str, action: &str, typed: &[(&str, &s
     let form = form.unwrap_or_else(|| panic!("no form {action} on {page}")).split("</form>").next().unwrap();
     let hidden = form.split("<input type=\"hidden\" ").skip(1).map(|input| {
         let part = |name: &str| {
-            input.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+            let text = input.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap();
+            text.replace("&#60;", "<").replace("&#62;", ">").replace("&#34;", "\"").replace("&#38;", "&")
         };
         (part("name"), part("value"))
     });
@@ -397,4 +398,21 @@ async fn a_conversation_goes_on_in_another_run_of_its_session() {
     let found = server.get(&format!("/executions.json?q=session:{first}")).await.ok();
     assert_eq!(found["executions"].as_array().unwrap().len(), 3, "{found}");
     assert_eq!(server.post(&path, &json!({ "prompt": " " })).await.status, 400);
+}
+
+#[tokio::test]
+async fn what_a_copied_turn_cost_is_counted_once() {
+    let (database, server) = server().await;
+    let (id, _) = told(&server).await;
+    let db = database.connect().await;
+    let tokens = async || {
+        let row = db.query_one(include_str!("../../sql/list/tokens.sql"), &[&1000_i64]).await.unwrap();
+        (row.get::<_, i64>(1), row.get::<_, i64>(2))
+    };
+    let before = tokens().await;
+    assert!(before.0 > 0 && before.1 > 0, "{before:?}");
+    // After the last answer: no model is asked again.
+    let copy = begin(&server, &id, "fork", json!({ "at": server.events(&id).await.len() - 1 })).await;
+    server.until(&copy, "COMPLETED").await;
+    assert_eq!(tokens().await, before);
 }

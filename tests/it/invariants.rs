@@ -65,6 +65,14 @@ async fn each_invariant_notices_when_it_is_broken() {
              select gen_random_uuid(), agent, version, status, input, state, context, 'k' from tenure.executions",
         ),
         (
+            "no bulk job made two runs of one",
+            "insert into tenure.executions (id, agent, version, status, input, state, context, start_key, forked_from,
+                                            forked_at, forked_as, ended_at)
+             select gen_random_uuid(), e.agent, e.version, 'failed', e.input, e.state, e.context, 'bulk:j:' || e.id, e.id, 0,
+                    'retry', now()
+               from tenure.executions e, generate_series(1, 2)",
+        ),
+        (
             "a task is accepted once, however many attempts it takes",
             "drop index tenure.results_accepted_once;
              insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at)

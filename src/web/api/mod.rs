@@ -3,7 +3,7 @@
 mod approvals;
 pub(super) mod bulk;
 mod forks;
-mod policies;
+pub(super) mod policies;
 mod prices;
 mod queues;
 mod work;

@@ -17,7 +17,8 @@ const LONGEST: usize = 100;
 /// Most policies that there can be: a server goes through all of them for each call.
 const MOST: usize = 1000;
 
-fn row(stored: &Stored) -> Value {
+/// A policy as programs read it.
+pub fn row(stored: &Stored) -> Value {
     let Stored { policy, position, set_at, set_by } = stored;
     let (mode, waives, argument, is) = match &policy.rule {
         Rule::Always => ("always", false, None, None),
@@ -135,9 +136,14 @@ pub async fn set(
     request: HttpRequest,
     body: Body<Wish>,
 ) -> Result<HttpResponse, Problem> {
-    let wish = body.0;
+    put(&state, body.0, "a client", &request).await?;
+    list(state).await
+}
+
+/// Set a policy, or replace the one of its name.
+pub async fn put(state: &State, wish: Wish, otherwise: &str, request: &HttpRequest) -> Result<(), Problem> {
     let policy = wish.policy().map_err(|why| Problem::new(400, why))?;
-    let by = deciding::who(&storable_text(wish.by.as_deref().unwrap_or_default()), "a client", &request)?;
+    let by = deciding::who(&storable_text(wish.by.as_deref().unwrap_or_default()), otherwise, request)?;
     let db = state.runtime.pool().get().await?;
     let all = policies::list(&db).await?;
     if all.len() >= MOST && !all.iter().any(|stored| stored.policy.name == policy.name) {
@@ -145,17 +151,21 @@ pub async fn set(
     }
     policies::set(&db, &policy, wish.position.unwrap_or(100), &by).await?;
     drop(db);
-    state.runtime.policies_changed().await?;
-    list(state).await
+    Ok(state.runtime.policies_changed().await?)
 }
 
 /// `DELETE /api/v1/approval-policies/{name}`
 pub async fn remove(state: Data<State>, name: Path<String>) -> Result<HttpResponse, Problem> {
     let name = storable_text(&name).into_owned();
-    if !policies::remove(&state.runtime.pool().get().await?, &name).await? {
+    take_away(&state, &name).await?;
+    Ok(reply(&json!({ "removed": name })))
+}
+
+/// Remove the policy of a name.
+pub async fn take_away(state: &State, name: &str) -> Result<(), Problem> {
+    if !policies::remove(&state.runtime.pool().get().await?, name).await? {
         let name: String = name.chars().take(LONGEST).collect();
         return Err(Problem::not_found(format!("no policy has the name '{name}'")));
     }
-    state.runtime.policies_changed().await?;
-    Ok(reply(&json!({ "removed": name })))
+    Ok(state.runtime.policies_changed().await?)
 }

@@ -61,6 +61,14 @@ pub fn routes(app: &mut ServiceConfig) {
                 .route(web::post().to(agents::start::start)),
         )
         .service(pages("/approvals").route(read().to(approvals::list)))
+        .service(
+            pages("/approvals/policies")
+                .route(read().to(approvals::policies::show))
+                .route(web::post().to(approvals::policies::set)),
+        )
+        .service(
+            web::resource("/approvals/policies/remove").route(web::post().to(approvals::policies::remove)),
+        )
         .service(pages("/approvals/{id}").route(read().to(approvals::show)))
         .service(
             web::resource("/approvals/{id}/decide")

@@ -59,6 +59,7 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("approvals-decided", "/approvals?show=decided", "photo 2 shows older damage"),
         page("approval", &format!("/approvals/{asked}"), "How such asks were decided"),
         page("approval-decided", &format!("/approvals/{decided}"), "Approved with other arguments by mira"),
+        page("policies", "/approvals/policies", "Set a policy"),
         page("approval-unknown", "/approvals/nobody", "o approval with id").with_status(404),
         page("bulk", "/bulk", "Resume agent:librarian"),
         page("bulk-job", &format!("/bulk/{bulk}"), "All that matched were seen to"),
@@ -77,9 +78,10 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 5] {
+fn empty_pages() -> [Page; 6] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
+        page("policies-empty", "/approvals/policies", "No policies yet"),
         page("approvals-empty", "/approvals", "Nobody waits for a decision"),
         page("bulk-empty", "/bulk", "No bulk jobs yet"),
         page("costs-empty", "/costs", "No prices yet"),

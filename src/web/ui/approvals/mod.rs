@@ -4,10 +4,12 @@
 //!   /approvals              questions that nobody has decided, the oldest one opened
 //!   /approvals?show=decided those that were decided
 //!   /approvals/{id}         one question
+//!   /approvals/policies     which calls need a person
 //! ```
 
 mod ask;
 mod edit;
+pub mod policies;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
@@ -23,7 +25,7 @@ use super::{drawn, page};
 use crate::id::ApprovalId;
 use crate::json::{Json, storable_text};
 use crate::runtime::Choice;
-use crate::store::policies::{self, Stored};
+use crate::store::policies::{self as kept, Stored};
 use crate::store::read::approvals::{self, Brief, Wanted as Which};
 use crate::web::deciding::{self, Wish};
 use crate::web::{Problem, State};
@@ -124,6 +126,8 @@ struct ApprovalsPage {
 
 /// A policy about which calls need a person.
 struct Rule {
+    /// As it is stored, for forms and addresses.
+    whole: String,
     name: String,
     of: String,
     says: String,
@@ -199,7 +203,7 @@ async fn look(state: &State, id: Option<ApprovalId>, wanted: &Wanted) -> Result<
         Some(id) => Some(ask::look(&db, id).await?),
         None => None,
     };
-    let policies = if id.is_some() { vec![] } else { policies::list(&db).await? };
+    let policies = if id.is_some() { vec![] } else { kept::list(&db).await? };
     Ok(Seen { count, found, has_more, recent, ask, policies })
 }
 
@@ -356,6 +360,7 @@ fn rule(stored: &Stored, viewer: &Viewer) -> Rule {
     let policy = &stored.policy;
     let [agent, tool] = [&policy.agent, &policy.tool].map(|pattern| shown::excerpt(pattern, 60));
     Rule {
+        whole: policy.name.clone(),
         name: shown::excerpt(&policy.name, 60),
         of: if agent == "*" { tool } else { format!("{tool} of {agent}") },
         says: shown::excerpt(&policy.says(), 120),
