@@ -40,24 +40,8 @@ async fn one_of_two_approved(server: &Server) -> String {
 }
 
 /// A test that can't fail proves nothing: every query finds what was broken for it.
-#[tokio::test]
-async fn each_invariant_notices_when_it_is_broken() {
-    let database = TestDb::new().await;
-    let server = Server::start(&database).await;
-    let model = script(&[calls(["look"])]);
-    let id = server.start_run(&agent("a", &model, tools(["look"])), "Look.").await;
-    let task = server.take("look").await;
-    server.complete(&task, &json!({})).await;
-    server.take("look").await;
-    server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": 3 })).await.ok();
-    server.take("look").await;
-    let asks = one_of_two_approved(&server).await;
-    drop(server);
-
-    let db = database.connect().await;
-    hold(&db, &[id, asks]).await;
-    drop(db);
-    let breaks = [
+/// What holds, and what breaks it.
+const BREAKS: &[(&str, &str)] = &[
         (
             "one start key starts one execution that lives or has succeeded",
             "drop index tenure.executions_started_once; update tenure.executions set start_key = 'k';
@@ -137,10 +121,28 @@ async fn each_invariant_notices_when_it_is_broken() {
             "nothing that was copied is done again, and its result is the one of the original",
             "update tenure.tasks set copy_of = gen_random_uuid()",
         ),
-    ];
+];
+
+#[tokio::test]
+async fn each_invariant_notices_when_it_is_broken() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let model = script(&[calls(["look"])]);
+    let id = server.start_run(&agent("a", &model, tools(["look"])), "Look.").await;
+    let task = server.take("look").await;
+    server.complete(&task, &json!({})).await;
+    server.take("look").await;
+    server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": 3 })).await.ok();
+    server.take("look").await;
+    let asks = one_of_two_approved(&server).await;
+    drop(server);
+
+    let db = database.connect().await;
+    hold(&db, &[id, asks]).await;
+    drop(db);
     let said: BTreeSet<_> = invariants::invariants().into_iter().map(|i| i.says.to_lowercase()).collect();
-    assert_eq!(breaks.map(|(name, _)| name.to_owned()).into_iter().collect::<BTreeSet<_>>(), said);
-    for (name, how) in breaks {
+    assert_eq!(BREAKS.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), said);
+    for &(name, how) in BREAKS {
         let copy = TestDb::of(&database).await;
         let db = copy.connect().await;
         db.batch_execute(how).await.unwrap_or_else(|e| panic!("{name}: {e:?}"));
