@@ -16,7 +16,7 @@ create table tenure.bulk_jobs (
     note        text,                      -- why the newest one was skipped or failed
     cursor      uuid        not null,      -- it has seen to all runs from here on; newer ones than its start are none of its own
     start_key   text        unique,        -- the same one begins one job
-    worker_id   bigint      references tenure.workers (id),
+    worker_id   bigint      references tenure.workers (id) on delete set null,   -- they are forgotten after a day
     lease_until timestamptz,
     created_at  timestamptz not null default clock_timestamp(),
     updated_at  timestamptz not null default clock_timestamp(),

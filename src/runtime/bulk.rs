@@ -6,8 +6,8 @@
 //!                 └── its server died: another one, from the last step on ──────────────────┘
 //! ```
 //!
-//! 1. A run is counted once and acted on once: a step that is done again after a death finds by its own request or key what
-//!    it had done.
+//! 1. A run is acted on once: a step that is done again after a death finds by its own request or key what it had done. It is
+//!    counted once: a step is written down by who stands where it began.
 //! 2. Runs that began after the job are none of its own, so what it makes itself is never met.
 //! 3. Every action is an item for the committers like any other, so other work goes on between them.
 
@@ -257,7 +257,7 @@ impl Walk {
         let is_last = self.page.is_empty() && self.behind.is_none();
         let whose = (self.job.id, self.runtime.shared.session.id, LEASE_SECS);
         let db = self.runtime.pool().get().await.map_err(store::Error::from)?;
-        let state = bulk::step(&db, whose, cursor, &step, is_last).await?;
+        let state = bulk::step(&db, whose, (self.job.cursor, cursor), &step, is_last).await?;
         self.job.cursor = cursor;
         let goes_on = state.as_deref() == Some("running");
         Ok(goes_on.then(|| u32::try_from(some.len()).unwrap_or(u32::MAX)))

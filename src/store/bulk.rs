@@ -162,7 +162,8 @@ pub async fn take(db: &impl GenericClient, server: i64, lease_secs: f64) -> Resu
     rows.iter().map(taken).collect()
 }
 
-/// Write a step down; returns the job's state, or `None` when another server sees to it by now.
+/// Write a step down that leads from one run to another; returns the job's state, or `None` when somebody else sees to it by
+/// now, or it is written down already.
 ///
 /// # Errors
 ///
@@ -170,14 +171,17 @@ pub async fn take(db: &impl GenericClient, server: i64, lease_secs: f64) -> Resu
 pub async fn step(
     db: &impl GenericClient,
     (job, server, lease_secs): (BulkId, i64, f64),
-    cursor: ExecutionId,
+    (from, to): (ExecutionId, ExecutionId),
     step: &Step,
     is_last: bool,
 ) -> Result<Option<String>, Error> {
     let statement = db.prepare_cached(include_str!("../../sql/bulk/step.sql")).await?;
     let Step { done, skipped, failed, note } = step;
     let row = db
-        .query_opt(&statement, &[&job, &server, &lease_secs, &cursor, done, skipped, failed, note, &is_last])
+        .query_opt(
+            &statement,
+            &[&job, &server, &lease_secs, &to, done, skipped, failed, note, &is_last, &from],
+        )
         .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

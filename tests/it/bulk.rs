@@ -130,6 +130,30 @@ async fn a_job_keeps_to_its_rate_goes_on_elsewhere_after_a_drain_and_can_be_canc
 }
 
 #[tokio::test]
+async fn a_job_that_is_taken_on_twice_counts_each_run_once_and_outlives_its_server() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    waiting(&server, 60).await;
+    let db = database.connect().await;
+    let job = begin(&server, "pause", "agent:a", 20).await;
+    came_to(&server, &job, 5).await;
+    // As after a while without the database: the server takes its own job on again, each time that it looks.
+    let over = "update tenure.bulk_jobs set lease_until = now() - interval '1 s' where state = 'running'";
+    while db.execute(over, &[]).await.unwrap() > 0 {}
+    let job = ended(&server, &job).await;
+    assert_eq!(
+        (&job["matched"], &job["done"], &job["skipped"]),
+        (&json!(60), &json!(60), &json!(0)),
+        "{job}"
+    );
+    drop(server);
+    db.batch_execute("update tenure.workers set seen_at = now() - interval '2 days'").await.unwrap();
+    db.batch_execute(include_str!("../../sql/workers/forget.sql")).await.unwrap();
+    let kept = "select count(*) from tenure.bulk_job where state = 'done' and server is null";
+    assert_eq!(count(&db, kept).await, 1, "the job outlives who did it");
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_and_says_what_would() {
     let database = TestDb::new().await;
     let server = Server::start(&database).await;
