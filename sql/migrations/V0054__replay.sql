@@ -1,4 +1,4 @@
--- Replays: runs whose tools only tell again what they returned to the original.
+-- Replays: runs whose tools only tell again what they returned to the original. And a cancelled run says by whom.
 
 alter table tenure.executions
     drop constraint executions_forked_as_check,
@@ -19,9 +19,10 @@ language sql stable as $$
                                              || case v.data ->> 'as' when 'retry' then '' else '''s' end
                                              || coalesce(', by ' || (v.data ->> 'by'), '')
                 when 'message_received' then 'a message came in' || coalesce(' from ' || (v.data ->> 'by'), '')
+                when 'terminated'       then t.what || coalesce(', by ' || (v.data ->> 'by'), '')
                 else t.what end,
            t.task, t.attempt, t.worker, t.error, t.attempt_id
       from tenure.told(execution, first, last) t
-      left join tenure.events v on v.execution_id = execution and v.seq = t.seq and t.kind in ('forked', 'message_received')
+      left join tenure.events v on v.execution_id = execution and v.seq = t.seq and t.kind in ('forked', 'message_received', 'terminated')
      order by t.seq
 $$;

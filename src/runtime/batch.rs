@@ -687,13 +687,10 @@ impl Batch {
         {
             live.output = Some(answer::rejection(reason, &live.context));
         }
-        let data = match (&reason, live.ended_by.take()) {
-            (None, None) => None,
-            (reason, None) => Some(Json::of(&json!({ "reason": reason }))),
-            (reason, Some((by, request))) => {
-                Some(Json::of(&json!({ "reason": reason, "by": by, "request": request })))
-            }
-        };
+        let data = reason.as_ref().map(|reason| match live.ended_by.take() {
+            None => Json::of(&json!({ "reason": reason })),
+            Some((by, request)) => Json::of(&json!({ "reason": reason, "by": by, "request": request })),
+        });
         live.reason = reason;
         self.event(live, status.name(), None, data);
     }

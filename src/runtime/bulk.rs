@@ -23,7 +23,7 @@ use super::fork::{At, Wanted as Forked};
 use super::{Error, Runtime, Shared};
 use crate::engine::Event;
 use crate::id::{BulkId, ExecutionId};
-use crate::store::bulk::{self, NewJob, Step, Taken};
+use crate::store::bulk::{self, NewJob, Order, Step, Taken};
 use crate::store::read::list::query::Query;
 use crate::store::read::list::{self, Filter, Place};
 use crate::store::{self, commit};
@@ -80,9 +80,9 @@ impl Action {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// What it lets happen to a run; `None` when it begins another one.
-    fn event(self, reason: &str) -> Option<Event> {
-        let reason = if reason.is_empty() { "cancelled by a bulk job" } else { reason };
+    /// What it lets happen to a run, and why; `None` when it begins another one.
+    #[must_use]
+    pub fn event(self, reason: &str) -> Option<Event> {
         match self {
             Self::Pause => Some(Event::Paused),
             Self::Resume => Some(Event::Resumed),
@@ -144,16 +144,17 @@ impl Runtime {
             return Err(store::Error::Refused("rate: must be 1 to 1000 runs a second".into()).into());
         }
         let count = self.count_bulk(&wanted.filter).await?;
-        let filter = read(&wanted.filter)?.text();
         let expected = (!count.has_more).then(|| i32::try_from(count.found).unwrap_or(i32::MAX));
         let id = BulkId::new();
         let job = NewJob {
             id,
-            action: wanted.action.name(),
-            filter: &filter,
-            reason: &wanted.reason,
-            by: &wanted.by,
-            rate: wanted.rate.into(),
+            order: Order {
+                action: wanted.action.name().to_owned(),
+                filter: read(&wanted.filter)?.text(),
+                reason: wanted.reason.clone(),
+                by: wanted.by.clone(),
+                rate: wanted.rate.into(),
+            },
             expected,
             cursor: ExecutionId::first_at(Timestamp::now()),
             key: wanted.key.as_deref().filter(|key| !key.trim().is_empty()),
@@ -182,7 +183,7 @@ pub(super) async fn look(shared: &Arc<Shared>, db: &impl store::GenericClient) -
         return Ok(());
     }
     for job in bulk::take(db, shared.session.id, LEASE_SECS).await? {
-        tracing::info!(job = %job.id, action = job.action, filter = job.filter, "goes on with a bulk job");
+        tracing::info!(job = %job.id, action = job.order.action, filter = job.order.filter, "goes on with a bulk job");
         tokio::spawn(Walk::new(shared, job).run());
     }
     Ok(())
@@ -202,8 +203,8 @@ struct Walk {
 
 impl Walk {
     fn new(shared: &Arc<Shared>, job: Taken) -> Self {
-        let filter = Query::parse(&job.filter).filter();
-        let action = Action::named(&job.action).unwrap_or(Action::Pause);
+        let filter = Query::parse(&job.order.filter).filter();
+        let action = Action::named(&job.order.action).unwrap_or(Action::Pause);
         let (page, behind) = (VecDeque::new(), Some(job.cursor));
         Self { runtime: Runtime { shared: shared.clone() }, job, filter, action, page, behind }
     }
@@ -218,7 +219,7 @@ impl Walk {
             };
             let rest = match stepped {
                 Ok(None) => return,
-                Ok(Some(many)) => Duration::from_secs_f64(f64::from(many) / f64::from(self.job.rate)),
+                Ok(Some(many)) => Duration::from_secs_f64(f64::from(many) / f64::from(self.job.order.rate)),
                 Err(error) => {
                     tracing::warn!(?error, job = %self.job.id, "a bulk job did not come on; trying again");
                     // From what is written down on: what was done meanwhile is found to be done.
@@ -248,7 +249,7 @@ impl Walk {
             };
             self.page = found.ids.into();
         }
-        let rate = usize::try_from(self.job.rate).unwrap_or(1);
+        let rate = usize::try_from(self.job.order.rate).unwrap_or(1);
         let many = rate.div_ceil(STEPS).min(self.page.len());
         let some: Vec<_> = self.page.drain(..many).collect();
         let step = self.act(&some).await?;
@@ -266,14 +267,16 @@ impl Walk {
     async fn act(&self, ids: &[ExecutionId]) -> Result<Step, Error> {
         let mut step = Step::default();
         let keys: Vec<_> = ids.iter().map(|id| format!("bulk:{}:{id}", self.job.id)).collect();
-        let event = self.action.event(&self.job.reason);
+        let reason =
+            if self.job.order.reason.is_empty() { "cancelled by a bulk job" } else { &self.job.order.reason };
+        let event = self.action.event(reason);
         let known = if event.is_none() && !ids.is_empty() {
             let db = self.runtime.pool().get().await.map_err(store::Error::from)?;
             bulk::made(&db, ids, &keys).await?
         } else {
             HashSet::new()
         };
-        let by = format!("{} (bulk job {})", self.job.by, self.job.id);
+        let by = format!("{} (bulk job {})", self.job.order.by, self.job.id);
         let acts = ids.iter().zip(&keys).filter(|(id, _)| !known.contains(id)).map(|(id, key)| {
             let event = event.clone();
             let by = by.clone();

@@ -8,21 +8,28 @@ use tokio_postgres::Row;
 use super::{Error, GenericClient};
 use crate::id::{BulkId, ExecutionId};
 
+/// What is to be done to which runs.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// `pause`, `resume`, `stop`, `cancel`, `retry` or `restart`.
+    pub action: String,
+    /// Which runs, in the words of the list.
+    pub filter: String,
+    /// Why.
+    pub reason: String,
+    /// Who wants it.
+    pub by: String,
+    /// Runs a second, at most.
+    pub rate: i32,
+}
+
 /// A job that somebody wants.
 #[derive(Debug)]
 pub struct NewJob<'a> {
     /// Its id.
     pub id: BulkId,
-    /// `pause`, `resume`, `stop`, `cancel`, `retry` or `restart`.
-    pub action: &'a str,
-    /// Which runs, in the words of the list.
-    pub filter: &'a str,
-    /// Why.
-    pub reason: &'a str,
-    /// Who wants it.
-    pub by: &'a str,
-    /// Runs a second, at most.
-    pub rate: i32,
+    /// What it is to do.
+    pub order: Order,
     /// How many match now; `None` when they are too many to be counted.
     pub expected: Option<i32>,
     /// It looks at runs before this one.
@@ -36,16 +43,8 @@ pub struct NewJob<'a> {
 pub struct Taken {
     /// Its id.
     pub id: BulkId,
-    /// What is done.
-    pub action: String,
-    /// To which runs.
-    pub filter: String,
-    /// Why.
-    pub reason: String,
-    /// Who wants it.
-    pub by: String,
-    /// Runs a second, at most.
-    pub rate: i32,
+    /// What it does.
+    pub order: Order,
     /// It has seen to all runs from this one on.
     pub cursor: ExecutionId,
     /// When it began.
@@ -70,16 +69,8 @@ pub struct Step {
 pub struct Job {
     /// Its id.
     pub id: BulkId,
-    /// What is done.
-    pub action: String,
-    /// To which runs.
-    pub filter: String,
-    /// Why.
-    pub reason: String,
-    /// Who wants it.
-    pub by: String,
-    /// Runs a second, at most.
-    pub rate: i32,
+    /// What it does.
+    pub order: Order,
     /// `running`, `done` or `cancelled`.
     pub state: String,
     /// How many matched at its start, if they could be counted.
@@ -130,7 +121,7 @@ pub fn statement_of_runs(id: BulkId) -> String {
 /// [`Error`]
 pub async fn start(db: &impl GenericClient, job: &NewJob<'_>) -> Result<BulkId, Error> {
     let start = db.prepare_cached(include_str!("../../sql/bulk/start.sql")).await?;
-    let NewJob { id, action, filter, reason, by, rate, expected, cursor, key } = job;
+    let NewJob { id, order: Order { action, filter, reason, by, rate }, expected, cursor, key } = job;
     loop {
         let rows = db.query(&start, &[id, action, filter, reason, by, rate, expected, cursor, key]).await?;
         if let Some(row) = rows.first() {
@@ -150,11 +141,7 @@ pub async fn take(db: &impl GenericClient, server: i64, lease_secs: f64) -> Resu
     let taken = |r: &Row| {
         Ok(Taken {
             id: r.try_get("id")?,
-            action: r.try_get("action")?,
-            filter: r.try_get("filter")?,
-            reason: r.try_get("reason")?,
-            by: r.try_get("started_by")?,
-            rate: r.try_get("rate")?,
+            order: order(r)?,
             cursor: r.try_get("cursor")?,
             created_at: r.try_get("created_at")?,
         })
@@ -230,14 +217,20 @@ pub async fn get(db: &impl GenericClient, id: BulkId) -> Result<Job, Error> {
     job(&row.ok_or_else(|| Error::NotFound { what: "bulk job", id: id.to_string() })?)
 }
 
-fn job(r: &Row) -> Result<Job, Error> {
-    Ok(Job {
-        id: r.try_get("id")?,
+fn order(r: &Row) -> Result<Order, Error> {
+    Ok(Order {
         action: r.try_get("action")?,
         filter: r.try_get("filter")?,
         reason: r.try_get("reason")?,
         by: r.try_get("started_by")?,
         rate: r.try_get("rate")?,
+    })
+}
+
+fn job(r: &Row) -> Result<Job, Error> {
+    Ok(Job {
+        id: r.try_get("id")?,
+        order: order(r)?,
         state: r.try_get("state")?,
         expected: r.try_get("expected")?,
         matched: r.try_get("matched")?,

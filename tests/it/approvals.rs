@@ -7,7 +7,6 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::forks::{page_of, press};
 use crate::harness::{Answer, Http, Server, TestDb, agent, calls, eventually, says, script, tenure, within};
 use crate::invariants;
 
@@ -796,59 +795,4 @@ async fn every_channel_refuses_what_is_unknown_too_large_or_too_late() {
         .await
         .refused(409);
     assert!(late.contains("denied by tomek at "), "{late}");
-}
-
-#[tokio::test]
-async fn policies_are_set_changed_and_removed_on_their_page() {
-    let (_database, server) = server().await;
-    let page = "/approvals/policies";
-    let typed = [
-        ("name", "large <b>"),
-        ("tool", "refund"),
-        ("mode", "when"),
-        ("argument", "amount"),
-        ("above", "500"),
-        ("group", "finance"),
-        ("quorum", "2"),
-        ("time", "90"),
-        ("on_timeout", "deny"),
-        ("not_requester", "on"),
-        ("by", "mira"),
-    ];
-    let (status, location) = press(&server, page, page, &typed).await;
-    assert_eq!((status, location.as_str()), (303, page));
-    let all = server.get("/api/v1/approval-policies").await.ok();
-    let set = &all["policies"][0];
-    assert_eq!(
-        (&set["name"], &set["above"], &set["group"], &set["quorum"], &set["timeoutSeconds"], &set["setBy"]),
-        (&json!("large <b>"), &json!(500.0), &json!("finance"), &json!(2), &json!(5400.0), &json!("mira"))
-    );
-    assert_eq!((&set["notRequester"], &set["onTimeout"]), (&json!(true), &json!("deny")));
-
-    // What the form shows of it says the same again.
-    let (shown, _) = page_of(&server, "/approvals/policies?change=large%20%3Cb%3E").await;
-    for part in
-        ["value=\"large &#60;b&#62;\"", "value=\"500\"", "value=\"90\"", "name=\"not_requester\" checked"]
-    {
-        assert!(shown.contains(part), "no {part} in {shown}");
-    }
-    let never = [("name", "large <b>"), ("tool", "refund"), ("mode", "never"), ("waives", "on")];
-    assert_eq!(press(&server, page, page, &never).await.0, 303);
-    let all = server.get("/api/v1/approval-policies").await.ok();
-    assert_eq!((&all["policies"][0]["mode"], &all["policies"][0]["waives"]), (&json!("never"), &json!(true)));
-    assert_eq!(all["policies"].as_array().unwrap().len(), 1);
-
-    for (typed, word) in [
-        ([("name", "x"), ("mode", "when"), ("above", "1")], "say which argument"),
-        ([("name", "x"), ("mode", "always"), ("quorum", "many")], "quorum: must be a whole number"),
-        ([("name", " "), ("mode", "always"), ("quorum", "")], "name: must be 1 to 100"),
-    ] {
-        let (status, _) = press(&server, page, page, &typed).await;
-        assert_eq!(status, 422, "{word}");
-    }
-    let gone = press(&server, page, "/approvals/policies/remove", &[]).await;
-    assert_eq!(gone.0, 303);
-    assert_eq!(server.get("/api/v1/approval-policies").await.ok()["policies"], json!([]));
-    assert!(page_of(&server, page).await.0.contains("No policies yet"));
-    assert!(page_of(&server, "/approvals").await.0.contains("href=\"/approvals/policies\""));
 }

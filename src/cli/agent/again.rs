@@ -22,23 +22,10 @@ pub struct Retry {
     other: Other,
 }
 
-/// Flags of `agent restart`.
+/// Flags of `agent restart` and `agent replay`.
 #[derive(Debug, Args)]
 pub struct Restart {
     /// The run whose input is taken
-    #[arg(value_name = "ID")]
-    id: String,
-    /// Which version of the agent: same, newest or a number
-    #[arg(long, value_name = "N", default_value = "same")]
-    version: String,
-    #[command(flatten)]
-    other: Other,
-}
-
-/// Flags of `agent replay`.
-#[derive(Debug, Args)]
-pub struct Replay {
-    /// The run whose input is taken, and what its tools returned
     #[arg(value_name = "ID")]
     id: String,
     /// Which version of the agent: same, newest or a number
@@ -124,18 +111,16 @@ pub(super) async fn retry(retry: &Retry, api: &Api, out: Terminal) -> Result<Exi
 }
 
 pub(super) async fn restart(restart: &Restart, api: &Api, out: Terminal) -> Result<Exit, Failure> {
-    let body = json!({ "version": version(&restart.version) });
-    begin(&restart.id, "restart", body, &restart.other, api, out).await
+    anew(restart, "restart", api, out).await
 }
 
-pub(super) async fn replay(replay: &Replay, api: &Api, out: Terminal) -> Result<Exit, Failure> {
-    let body = json!({ "version": version(&replay.version) });
-    begin(&replay.id, "replay", body, &replay.other, api, out).await
+pub(super) async fn replay(replay: &Restart, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    anew(replay, "replay", api, out).await
 }
 
-/// A number or a word.
-fn version(text: &str) -> Value {
-    text.parse::<i32>().map_or_else(|_| json!(text), |n| json!(n))
+async fn anew(restart: &Restart, way: &str, api: &Api, out: Terminal) -> Result<Exit, Failure> {
+    let version = restart.version.parse::<i32>().map_or_else(|_| json!(restart.version), |n| json!(n));
+    begin(&restart.id, way, json!({ "version": version }), &restart.other, api, out).await
 }
 
 pub(super) async fn rerun(rerun: &Rerun, api: &Api, out: Terminal) -> Result<Exit, Failure> {

@@ -56,7 +56,7 @@ pub enum Agent {
     /// Begin again with the input of a run, as a new run
     Restart(again::Restart),
     /// Begin again without calling tools: the same calls return what they returned to that run
-    Replay(again::Replay),
+    Replay(again::Restart),
     /// Begin again at a step of a run, perhaps with other arguments, as a new run
     Rerun(again::Rerun),
     /// Go on from any event of a run, as a new run

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::queues::{NAME, REASON, typed};
 use crate::id::BulkId;
-use crate::json::storable_text;
 use crate::runtime::bulk::{Action, Wanted};
 use crate::store::bulk::{self, Job};
 use crate::web::body::{Body, reply};
@@ -15,14 +15,12 @@ use crate::web::{Problem, State};
 
 /// Jobs that are listed.
 const SHOWN: i64 = 100;
-/// Longest reason and name, in characters.
-const LONGEST: usize = 500;
 /// Runs a second, when nothing is said.
 pub const RATE: u16 = 100;
 
 fn row(job: &Job) -> Value {
     json!({
-        "id": job.id, "action": job.action, "filter": job.filter, "reason": job.reason, "by": job.by, "rate": job.rate,
+        "id": job.id, "action": job.order.action, "filter": job.order.filter, "reason": job.order.reason, "by": job.order.by, "rate": job.order.rate,
         "state": job.state, "expected": job.expected, "matched": job.matched, "done": job.done, "skipped": job.skipped,
         "failed": job.failed, "note": job.note, "server": job.server, "startedAt": job.created_at.to_string(),
         "updatedAt": job.updated_at.to_string(), "endedAt": job.ended_at.map(|at| at.to_string()),
@@ -45,11 +43,6 @@ pub struct Wish {
     dry_run: bool,
 }
 
-/// What was typed, storable and of bounded length.
-pub fn typed(text: &str) -> String {
-    storable_text(text.trim()).chars().take(LONGEST).collect()
-}
-
 /// The action of a name.
 pub fn action(name: &str) -> Result<Action, Problem> {
     let names = Action::ALL.map(Action::name).join(", ");
@@ -70,10 +63,10 @@ pub async fn start(
         let counted = json!({ "action": action.name(), "expected": count.found, "hasMore": count.has_more });
         return Ok(reply(&counted));
     }
-    let by = wish.by.as_deref().map(typed).filter(|by| !by.is_empty()).unwrap_or_else(|| who(&request));
-    let reason = wish.reason.as_deref().map(typed).unwrap_or_default();
+    let by = typed(wish.by.as_deref(), NAME).unwrap_or_else(|| who(&request));
+    let reason = typed(wish.reason.as_deref(), REASON).unwrap_or_default();
     let rate = wish.rate.unwrap_or(RATE);
-    let key = wish.idempotency_key.as_deref().map(typed);
+    let key = typed(wish.idempotency_key.as_deref(), REASON);
     let wanted = Wanted { action, filter: wish.filter, reason, rate, by, key };
     let id = state.runtime.start_bulk(&wanted).await?;
     Ok(reply(&row(&bulk::get(&state.runtime.pool().get().await?, id).await?)))
@@ -87,7 +80,9 @@ pub async fn list(state: Data<State>) -> Result<HttpResponse, Problem> {
 
 /// The id of a job.
 pub fn job_id(text: &str) -> Result<BulkId, Problem> {
-    text.parse().map_err(|_| Problem::not_found(format!("no bulk job with id '{}'", typed(text))))
+    text.parse().map_err(|_| {
+        Problem::not_found(format!("no bulk job with id '{}'", typed(Some(text), NAME).unwrap_or_default()))
+    })
 }
 
 /// `GET /api/v1/bulk/{id}`: one of them.
@@ -110,7 +105,7 @@ pub async fn cancel(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let id = job_id(&id)?;
-    let by = by.by.as_deref().map(typed).filter(|by| !by.is_empty()).unwrap_or_else(|| who(&request));
+    let by = typed(by.by.as_deref(), NAME).unwrap_or_else(|| who(&request));
     let db = state.runtime.pool().get().await?;
     let is_cancelled = bulk::cancel(&db, id, &by).await?;
     let job = bulk::get(&db, id).await?;

@@ -12,8 +12,8 @@ use crate::web::body::{Body, reply};
 use crate::web::{Problem, State};
 
 /// Longest reason and name that are kept, in characters.
-const REASON: usize = 500;
-const NAME: usize = 100;
+pub const REASON: usize = 500;
+pub const NAME: usize = 100;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,18 +87,19 @@ pub struct Wish {
 
 impl Wish {
     fn reason(&self) -> Option<String> {
-        self.reason.as_deref().map(|reason| cut(reason, REASON)).filter(|reason| !reason.is_empty())
+        typed(self.reason.as_deref(), REASON)
     }
 
     fn by(&self, request: &HttpRequest) -> String {
-        let by = self.by.as_deref().map(|by| cut(by, NAME)).filter(|by| !by.is_empty());
-        let by = by.unwrap_or_else(|| "a client".to_owned());
+        let by = typed(self.by.as_deref(), NAME).unwrap_or_else(|| "a client".to_owned());
         request.peer_addr().map_or_else(|| by.clone(), |peer| format!("{by} at {}", peer.ip()))
     }
 }
 
-fn cut(text: &str, most: usize) -> String {
-    storable_text(text.trim()).chars().take(most).collect()
+/// What somebody typed, storable and cut; `None` when it says nothing.
+pub fn typed(text: Option<&str>, most: usize) -> Option<String> {
+    let text: String = storable_text(text?.trim()).chars().take(most).collect();
+    Some(text).filter(|text| !text.is_empty())
 }
 
 async fn find(state: &State, name: &str, wish: &Wish) -> Result<Queue, Problem> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::kit::form;
 use super::shown;
 use crate::engine::{Event, Status};
-use crate::runtime;
+use crate::runtime::{self, bulk::Action};
 use crate::web::wire::words;
 use crate::web::{Problem, State};
 
@@ -51,15 +51,9 @@ pub async fn act(
 pub fn event(action: &str, reason: &str) -> Result<Event, Problem> {
     let given = form::reason(reason);
     let reason = if given.is_empty() { "cancelled by a person".to_owned() } else { given };
-    match action {
-        "pause" => Ok(Event::Paused),
-        "resume" => Ok(Event::Resumed),
-        "stop" => Ok(Event::StopRequested),
-        "cancel" => Ok(Event::Cancelled { reason }),
-        _ => Err(Problem::not_found(format!(
-            "there is no action '{action}'; there are pause, resume, stop and cancel"
-        ))),
-    }
+    Action::named(action).and_then(|action| action.event(&reason)).ok_or_else(|| {
+        Problem::not_found(format!("there is no action '{action}'; there are pause, resume, stop and cancel"))
+    })
 }
 
 /// Whether what was asked for is so already, as after a second click.

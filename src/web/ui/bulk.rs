@@ -7,7 +7,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::kit::live::{self, Follow};
-use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer, form};
+use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer, form, without_format};
 use super::shown::{self, Mark};
 use super::{drawn, page};
 use crate::runtime::bulk::{Action, Wanted};
@@ -133,17 +133,17 @@ fn line(job: &Job, viewer: &Viewer) -> Line {
         ("running", Some(expected)) => format!("{} of {}", count(job.matched), count(expected)),
         _ => count(job.matched),
     };
-    let mut title = job.action.clone();
+    let mut title = job.order.action.clone();
     title[..1].make_ascii_uppercase();
     Line {
         id: job.id.to_string(),
         mark: Mark { class, icon, word },
-        title: format!("{title} {}", shown::excerpt(&job.filter, 200)),
-        filter: shown::text(&job.filter),
-        runs: runs_of(&job.filter),
-        by: shown::excerpt(&job.by, 100),
-        reason: shown::text(&job.reason),
-        rate: format!("{} a second at most", job.rate),
+        title: format!("{title} {}", shown::excerpt(&job.order.filter, 200)),
+        filter: shown::text(&job.order.filter),
+        runs: runs_of(&job.order.filter),
+        by: shown::excerpt(&job.order.by, 100),
+        reason: shown::text(&job.order.reason),
+        rate: format!("{} a second at most", job.order.rate),
         done: count(job.done),
         skipped: count(job.skipped),
         failed: count(job.failed),
@@ -166,11 +166,11 @@ fn sheet(jobs: &[Job]) -> Sheet {
     for j in jobs {
         sheet.rows.push(vec![
             text(&j.id.to_string()),
-            text(&j.action),
-            text(&j.filter),
-            text(&j.reason),
-            text(&j.by),
-            int(j.rate),
+            text(&j.order.action),
+            text(&j.order.filter),
+            text(&j.order.reason),
+            text(&j.order.by),
+            int(j.order.rate),
             text(&j.state),
             j.expected.map_or(Cell::None, int),
             int(j.matched),
@@ -224,7 +224,7 @@ pub async fn show(
     viewer: Viewer,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let id = job_id([".json", ".csv", ".txt"].iter().find_map(|s| id.strip_suffix(s)).unwrap_or(&id))?;
+    let id = job_id(without_format(&id))?;
     match viewer.format {
         Format::Html => page(StatusCode::OK, &viewer, &one(&state, id, &viewer).await?),
         Format::Live => {

@@ -25,7 +25,7 @@ mod workflows;
 #[cfg(any(test, fuzzing))]
 pub use reports::read as read_report;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, ServiceConfig, resource as at};
 pub use control::who;
 use serde::Deserialize;
 pub(super) use stream::Pages;
@@ -61,7 +61,6 @@ pub fn routes(app: &mut ServiceConfig) {
 }
 
 fn tasks_api(tasks: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path);
     tasks
         .service(at("/update-v2").post(reports::update_v2))
         .service(at("").post(reports::update))
@@ -77,7 +76,6 @@ fn tasks_api(tasks: &mut ServiceConfig) {
 }
 
 fn agent_api(agent: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path);
     agent
         .service(at("/start").post(agents::start))
         .service(at("/deploy").post(agents::deploy))
@@ -104,7 +102,6 @@ fn agent_api(agent: &mut ServiceConfig) {
 }
 
 fn metadata_api(metadata: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path);
     metadata
         .service(at("/taskdefs").get(task_defs::list).put(task_defs::put).post(task_defs::put))
         .service(at("/taskdefs/{name}").get(task_defs::get).delete(task_defs::delete))
@@ -113,7 +110,6 @@ fn metadata_api(metadata: &mut ServiceConfig) {
 }
 
 fn workflow_api(workflow: &mut ServiceConfig) {
-    let at = |path: &str| web::resource(path);
     workflow
         .service(at("").post(workflows::start))
         .service(at("/{id}").get(workflows::get).delete(control::terminate))

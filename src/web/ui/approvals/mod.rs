@@ -19,7 +19,7 @@ use askama::Template;
 use serde::{Deserialize, Serialize};
 
 use super::kit::live::{self, Follow};
-use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer, form};
+use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer, form, without_format};
 use super::shown::{self, Mark};
 use super::{drawn, page};
 use crate::id::ApprovalId;
@@ -163,8 +163,7 @@ pub async fn show(
     viewer: Viewer,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let id = [".json", ".csv", ".txt"].iter().find_map(|s| id.strip_suffix(s)).unwrap_or(&id).to_owned();
-    let id = deciding::approval_id(&id)?;
+    let id = deciding::approval_id(without_format(&id))?;
     respond(&state, Some(id), wanted.into_inner(), viewer, &request).await
 }
 

@@ -37,7 +37,7 @@ use jiff::Timestamp;
 
 use self::address::{Tab, Wanted};
 use super::kit::live::{self, Follow};
-use super::kit::{Cell, Format, Report, Statement, Viewer};
+use super::kit::{Cell, Format, Report, Statement, Viewer, without_format};
 use super::{drawn, html, shown};
 use crate::id::ExecutionId;
 use crate::store::forks;
@@ -103,10 +103,6 @@ pub async fn tab(
         Problem::not_found(format!("a run has no page '{name}'; there are {}", names.join(", ")))
     })?;
     respond(&state, &id, tab, wanted.into_inner(), viewer, &request).await
-}
-
-fn without_format(name: &str) -> &str {
-    [".json", ".csv", ".txt"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 async fn respond(

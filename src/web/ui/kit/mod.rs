@@ -19,5 +19,5 @@ pub mod waiting;
 
 pub use base::{Base, Copies, Statement};
 pub use report::{Cell, Report, Sheet};
-pub use viewer::{Format, Viewer, named};
+pub use viewer::{Format, Viewer, named, without_format};
 pub use waiting::Waiting;

@@ -21,6 +21,11 @@ pub const ZONE: &str = "tenure_zone";
 /// Cookie of the name under which somebody decides.
 const NAME: &str = "tenure_name";
 
+/// A path, or its last part, without the format that it may end in.
+pub fn without_format(path: &str) -> &str {
+    [".json", ".csv", ".txt"].iter().find_map(|format| path.strip_suffix(format)).unwrap_or(path)
+}
+
 /// The `Set-Cookie` that keeps a name for the next decision.
 pub fn named(name: &str) -> String {
     let name = serde_urlencoded::to_string([("n", name)]).unwrap_or_default();
@@ -102,7 +107,7 @@ impl Viewer {
         let headers = request.headers();
         let (token, cookie) = form::token(headers);
         let path = request.path();
-        let plain = [".json", ".csv", ".txt"].iter().find_map(|s| path.strip_suffix(s)).unwrap_or(path);
+        let plain = without_format(path);
         let here = match request.query_string() {
             "" => plain.to_owned(),
             query => format!("{plain}?{query}"),
