@@ -1,6 +1,7 @@
 //! `tenure serve`: puts the parts of a server together, and takes them apart again within five seconds.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub serves_web: bool,
     /// Model calls that it performs at the same time; 0 for none.
     pub model_calls: usize,
+    /// The directory to which runs are written before they are deleted, if there is one.
+    pub export_dir: Option<PathBuf>,
     /// Whoever comes must have it.
     pub api_key: Option<web::ApiKey>,
     /// Which Postgres.
@@ -120,6 +123,7 @@ async fn serve(
         model_calls: options.model_calls,
         model_timeout: models.timeout(),
         committers: committers(),
+        exports: options.export_dir.clone(),
     };
     let (runtime, handed) = Runtime::open(cluster.config(), settings, stop.clone()).await?;
     let performer = tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));

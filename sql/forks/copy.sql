@@ -1,5 +1,5 @@
 -- Begin executions that go on from others: each with a copy of its original's history up to an event. Originals are
--- only read, and what is read of them never changes.
+-- only read, and what is read of them never changes; they are kept from being deleted meanwhile.
 --
 -- Parameters, one array each: $1 id, $2 original, $3 its event, $4 messages up to there, $5 version, $6 input, $7 state,
 -- $8 context, $9 start key, $10 fork, retry, restart, rerun or replay;
@@ -20,6 +20,7 @@ with forked as (
       join tenure.executions o on o.id = n.original
      where not exists (select from tenure.executions e where e.id = n.id)   -- the same fork again, after a lost answer
        and current_setting('tenure.deciding', true) = 'on'
+       for key share of o
         on conflict (agent, start_key) where start_key is not null and status in ('running', 'paused', 'completed')
         do nothing
     returning id, forked_from, forked_at

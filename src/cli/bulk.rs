@@ -1,5 +1,7 @@
 //! `tenure bulk …`: one action on every run that a filter matches.
 
+mod retention;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -21,13 +23,16 @@ pub enum Bulk {
     Show(Target),
     /// Begin nothing more of a bulk job; what is done stays done
     Cancel(Target),
+    /// Which finished runs go, and when
+    #[command(subcommand)]
+    Retention(retention::Retention),
 }
 
 /// A bulk job that is wanted.
 #[derive(Debug, Args)]
 pub struct Start {
     /// What to do to each run
-    #[arg(value_name = "ACTION", value_parser = ["pause", "resume", "stop", "cancel", "retry", "restart"])]
+    #[arg(value_name = "ACTION", value_parser = ["pause", "resume", "stop", "cancel", "retry", "restart", "delete"])]
     action: String,
     /// Which runs, in the words of the list: status:failed agent:triage since:24h
     #[arg(value_name = "FILTER", required = true, num_args = 1..)]
@@ -38,6 +43,12 @@ pub struct Start {
     /// Runs a second, at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rate: u16,
+    /// With delete: only runs that ended so long ago, as 30d or 12h
+    #[arg(long, value_name = "TIME")]
+    keep: Option<String>,
+    /// With delete: write each run to a file before, in the directory that the server has for that
+    #[arg(long)]
+    export: bool,
     /// Only say how many runs match
     #[arg(long)]
     dry_run: bool,
@@ -64,6 +75,7 @@ impl Bulk {
                 let path = ["api", "v1", "bulk", &target.id, "cancel"];
                 Ok(show(&api.post(&path, &json!({})).await.map_err(name_jobs)?, out))
             }
+            Self::Retention(retention) => retention.run(api, out).await,
         }
     }
 }
@@ -75,7 +87,7 @@ fn name_jobs(failure: Failure) -> Failure {
 async fn begin(start: &Start, api: &Api, out: Terminal) -> Result<Exit, Failure> {
     let wish = json!({
         "action": start.action, "filter": start.filter.join(" "), "reason": start.reason, "rate": start.rate,
-        "by": super::env("USER"), "dryRun": start.dry_run,
+        "by": super::env("USER"), "dryRun": start.dry_run, "keep": start.keep, "export": start.export,
     });
     let answer = api.post(&["api", "v1", "bulk"], &wish).await?;
     if out.json || !start.dry_run {

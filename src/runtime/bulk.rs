@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::commit::Work;
 use super::fork::{At, Wanted as Forked};
@@ -54,12 +54,14 @@ pub enum Action {
     Retry,
     /// Begin again with their input, as new runs.
     Restart,
+    /// Delete those that have ended, with all that belongs to them.
+    Delete,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Pause, Self::Resume, Self::Stop, Self::Cancel, Self::Retry, Self::Restart];
+    pub const ALL: [Self; 7] =
+        [Self::Pause, Self::Resume, Self::Stop, Self::Cancel, Self::Retry, Self::Restart, Self::Delete];
 
     /// As it is stored and written.
     #[must_use]
@@ -71,6 +73,7 @@ impl Action {
             Self::Cancel => "cancel",
             Self::Retry => "retry",
             Self::Restart => "restart",
+            Self::Delete => "delete",
         }
     }
 
@@ -80,7 +83,7 @@ impl Action {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// What it lets happen to a run, and why; `None` when it begins another one.
+    /// What it lets happen to a run, and why; `None` when it begins another one, or ends one for good.
     #[must_use]
     pub fn event(self, reason: &str) -> Option<Event> {
         match self {
@@ -88,7 +91,7 @@ impl Action {
             Self::Resume => Some(Event::Resumed),
             Self::Stop => Some(Event::StopRequested),
             Self::Cancel => Some(Event::Cancelled { reason: reason.to_owned() }),
-            Self::Retry | Self::Restart => None,
+            Self::Retry | Self::Restart | Self::Delete => None,
         }
     }
 }
@@ -108,6 +111,12 @@ pub struct Wanted {
     pub by: String,
     /// Idempotency key: the same one begins one job.
     pub key: Option<String>,
+    /// To delete: only runs that ended so many seconds ago or earlier.
+    pub keep_secs: f64,
+    /// To delete: whether each is written to a file before.
+    pub export: bool,
+    /// The retention policy that wants it.
+    pub policy: Option<String>,
 }
 
 /// Runs that match.
@@ -120,15 +129,16 @@ pub struct Count {
 }
 
 impl Runtime {
-    /// How many runs a bulk job with this filter would come to, counted for two seconds at most.
+    /// How many runs a bulk job with this filter would look at that began so many seconds ago or earlier, counted for two
+    /// seconds at most.
     ///
     /// # Errors
     ///
     /// [`store::Error::Refused`] when the filter can't be read, or says nothing.
-    pub async fn count_bulk(&self, filter: &str) -> Result<Count, Error> {
+    pub async fn count_bulk(&self, filter: &str, keep_secs: f64) -> Result<Count, Error> {
         let query = read(filter)?;
         let now = Timestamp::now();
-        let before = Place::Before(ExecutionId::first_at(now));
+        let before = Place::Before(youngest(now, keep_secs));
         let mut db = self.pool().get().await.map_err(store::Error::from)?;
         let found = list::search(&mut db, &query.filter(), before, COUNTED, (now, PATIENCE)).await?;
         Ok(Count { found: found.ids.len(), has_more: found.has_more || found.stopped.is_some() })
@@ -143,7 +153,16 @@ impl Runtime {
         if !(1..=1000).contains(&wanted.rate) {
             return Err(store::Error::Refused("rate: must be 1 to 1000 runs a second".into()).into());
         }
-        let count = self.count_bulk(&wanted.filter).await?;
+        if wanted.action != Action::Delete && (wanted.keep_secs > 0.0 || wanted.export) {
+            return Err(store::Error::Refused("keep and export are for action delete".into()).into());
+        }
+        self.can_export(wanted.export)?;
+        let count = self.count_bulk(&wanted.filter, wanted.keep_secs).await?;
+        self.begin_bulk(wanted, count).await
+    }
+
+    /// Begin a bulk job of which that many runs are expected.
+    pub(super) async fn begin_bulk(&self, wanted: &Wanted, count: Count) -> Result<BulkId, Error> {
         let expected = (!count.has_more).then(|| i32::try_from(count.found).unwrap_or(i32::MAX));
         let id = BulkId::new();
         let job = NewJob {
@@ -154,9 +173,12 @@ impl Runtime {
                 reason: wanted.reason.clone(),
                 by: wanted.by.clone(),
                 rate: wanted.rate.into(),
+                keep_secs: wanted.keep_secs,
+                export: wanted.export,
+                policy: wanted.policy.clone(),
             },
             expected,
-            cursor: ExecutionId::first_at(Timestamp::now()),
+            cursor: youngest(Timestamp::now(), wanted.keep_secs),
             key: wanted.key.as_deref().filter(|key| !key.trim().is_empty()),
         };
         let db = self.pool().get().await.map_err(store::Error::from)?;
@@ -164,8 +186,14 @@ impl Runtime {
     }
 }
 
+/// Runs from this one on began less than so many seconds ago.
+fn youngest(now: Timestamp, keep_secs: f64) -> ExecutionId {
+    let keep = SignedDuration::try_from_secs_f64(keep_secs).unwrap_or(SignedDuration::MAX);
+    ExecutionId::first_at(now.checked_sub(keep).unwrap_or(Timestamp::MIN))
+}
+
 /// What a filter says.
-fn read(filter: &str) -> Result<Query, Error> {
+pub(super) fn read(filter: &str) -> Result<Query, Error> {
     let refused = |why: String| Err(store::Error::Refused(why).into());
     let query = Query::parse(filter);
     if let Some(complaint) = query.complaint() {
@@ -265,6 +293,9 @@ impl Walk {
     }
 
     async fn act(&self, ids: &[ExecutionId]) -> Result<Step, Error> {
+        if self.action == Action::Delete {
+            return self.runtime.delete(self.job.id, &self.job.order, ids).await;
+        }
         let mut step = Step::default();
         let keys: Vec<_> = ids.iter().map(|id| format!("bulk:{}:{id}", self.job.id)).collect();
         let reason =

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::Shared;
-use super::bulk;
 use super::commit::{Deciding, Work};
+use super::{Shared, bulk, retention};
 use crate::engine::Event;
 use crate::store::{self, queue::Looker, queue::Why};
 
@@ -88,6 +87,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 sweep.looked(Instant::now());
                 undecided(&shared, &db).await?;
                 bulk::look(&shared, &db).await?;
+                retention::look(&shared, &db).await?;
                 shared.policies.read(&shared.pool).await?;
                 shared.claims.note_workers().await?;
                 shared.watched.refresh(&shared.pool).await?;
@@ -95,6 +95,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             if forgot.elapsed() > Duration::from_hours(1) {
                 forgot = Instant::now();
                 store::servers::forget(&db).await?;
+                store::retention::forget(&db).await?;
             }
             if let Some(secs) = store::queue::next_due(&db).await? {
                 wait = wait.min(Duration::from_secs_f64(secs.clamp(0.005, 1.0)));

@@ -423,8 +423,14 @@ impl<'a> Transaction<'a> {
             if copied.contains(&row.id) {
                 lives.insert(row.id, Live::forked(fork, now));
             } else {
-                let given = (row.id, row.version);
-                answers[i] = Some(self.existing(given, &fork.agent.name, row.key.as_deref()).await);
+                let existing =
+                    self.existing((row.id, row.version), &fork.agent.name, row.key.as_deref()).await;
+                answers[i] = Some(match existing {
+                    Err(Error::Store(store::Error::NotFound { .. })) => {
+                        Err(store::retention::missing(self.db, row.from).await.into())
+                    }
+                    existing => existing,
+                });
             }
         }
         for row in locked {
@@ -454,13 +460,16 @@ impl<'a> Transaction<'a> {
 
     /// A start whose key is taken, or that had been committed after all.
     async fn existing(&self, given: (ExecutionId, i32), agent: &str, key: Option<&str>) -> Answer {
-        let (id, version) = match key {
-            None => given,
-            Some(key) => {
-                let found = self.sql.find_by_key(self.client(), agent, key, given.0).await?;
-                // It failed between the two statements, so its key is free again: nothing was started, and that is said.
-                let again = || "the run with this key has just ended; start it again".into();
-                found.ok_or_else(|| store::Error::Unavailable(again()))?
+        let found = self.sql.find_by_key(self.client(), agent, key, given.0).await?;
+        let (id, version) = match (found, key) {
+            (Some(found), _) => found,
+            // It failed between the two statements, so its key is free again: nothing was started, and that is said.
+            (None, Some(_)) => {
+                let again = "the run with this key has just ended; start it again".into();
+                return Err(store::Error::Unavailable(again).into());
+            }
+            (None, None) => {
+                return Err(store::Error::NotFound { what: "execution", id: given.0.to_string() }.into());
             }
         };
         Ok(Done::Started(Started { id, version, is_new: id == given.0 }))

@@ -20,6 +20,7 @@ mod queues;
 mod recall;
 mod replay;
 mod reply;
+mod retention;
 pub mod session;
 mod settle;
 mod speech;
@@ -28,6 +29,7 @@ mod stats;
 mod wake;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -172,6 +174,8 @@ pub struct Settings {
     pub model_timeout: Duration,
     /// Committers.
     pub committers: usize,
+    /// The directory to which runs are written before they are deleted, if there is one.
+    pub exports: Option<PathBuf>,
 }
 
 /// A model call that this server has to perform.
@@ -253,6 +257,8 @@ struct Shared {
     news: mpsc::UnboundedSender<wake::Told>,
     calls: mpsc::UnboundedSender<ModelCall>,
     session: Session,
+    /// Where runs are written to before they are deleted.
+    exports: Option<PathBuf>,
     due: Notify,
     /// The session lock was got or lost a moment ago, and nobody can read that of the table yet.
     lock_changed: AtomicBool,
@@ -410,6 +416,7 @@ impl Runtime {
                 performs: Arc::default(),
                 lease_secs: settings.model_timeout.as_secs_f64() + 30.0,
             },
+            exports: settings.exports,
             due: Notify::new(),
             lock_changed: AtomicBool::new(false),
             known_alive: Notify::new(),

@@ -11,7 +11,7 @@ use crate::id::{BulkId, ExecutionId};
 /// What is to be done to which runs.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// `pause`, `resume`, `stop`, `cancel`, `retry` or `restart`.
+    /// `pause`, `resume`, `stop`, `cancel`, `retry`, `restart` or `delete`.
     pub action: String,
     /// Which runs, in the words of the list.
     pub filter: String,
@@ -21,6 +21,12 @@ pub struct Order {
     pub by: String,
     /// Runs a second, at most.
     pub rate: i32,
+    /// To delete: only runs that ended so many seconds ago or earlier.
+    pub keep_secs: f64,
+    /// To delete: whether each is written to a file before.
+    pub export: bool,
+    /// The retention policy that wants it.
+    pub policy: Option<String>,
 }
 
 /// A job that somebody wants.
@@ -121,9 +127,15 @@ pub fn statement_of_runs(id: BulkId) -> String {
 /// [`Error`]
 pub async fn start(db: &impl GenericClient, job: &NewJob<'_>) -> Result<BulkId, Error> {
     let start = db.prepare_cached(include_str!("../../sql/bulk/start.sql")).await?;
-    let NewJob { id, order: Order { action, filter, reason, by, rate }, expected, cursor, key } = job;
+    let NewJob { id, order, expected, cursor, key } = job;
+    let Order { action, filter, reason, by, rate, keep_secs, export, policy } = order;
     loop {
-        let rows = db.query(&start, &[id, action, filter, reason, by, rate, expected, cursor, key]).await?;
+        let rows = db
+            .query(
+                &start,
+                &[id, action, filter, reason, by, rate, expected, cursor, key, keep_secs, export, policy],
+            )
+            .await?;
         if let Some(row) = rows.first() {
             return Ok(row.try_get(0)?);
         }
@@ -224,6 +236,9 @@ fn order(r: &Row) -> Result<Order, Error> {
         reason: r.try_get("reason")?,
         by: r.try_get("started_by")?,
         rate: r.try_get("rate")?,
+        keep_secs: r.try_get("keep_secs")?,
+        export: r.try_get("export")?,
+        policy: r.try_get("policy")?,
     })
 }
 

@@ -406,7 +406,7 @@ impl Statements {
         &self,
         db: &Client,
         agent: &str,
-        key: &str,
+        key: Option<&str>,
         start: ExecutionId,
     ) -> Result<Option<(ExecutionId, i32)>, Error> {
         let row = db.query_opt(&self.find_by_key, &[&agent, &key, &start]).await?;

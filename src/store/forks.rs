@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 
 use super::commit::{Statements, task};
 use super::read::executions::status_of;
+use super::retention::missing;
 use super::{Error, GenericClient};
 use crate::engine::{Status, Task};
 use crate::id::{AttemptId, ExecutionId};
@@ -154,7 +155,7 @@ pub struct Fork {
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn origin(db: &impl GenericClient, id: ExecutionId) -> Result<Origin, Error> {
     let row = db.query_opt(&db.prepare_cached(ORIGIN).await?, &[&id]).await?;
-    let row = row.ok_or_else(|| Error::NotFound { what: "execution", id: id.to_string() })?;
+    let Some(row) = row else { return Err(missing(db, id).await) };
     Ok(Origin {
         agent: row.get("agent"),
         version: row.get("version"),

@@ -22,12 +22,15 @@ pub mod task_defs;
 
 use tokio_postgres::error::SqlState;
 
+use crate::id::ExecutionId;
+
 pub use deadpool_postgres::{GenericClient, Pool};
 
 pub mod commit;
 pub mod invariants;
 pub mod judge;
 pub mod queue;
+pub mod retention;
 pub mod schema;
 pub mod servers;
 mod statements;
@@ -45,6 +48,14 @@ pub enum Error {
         what: &'static str,
         /// The id that was asked for.
         id: String,
+    },
+    /// The execution was there, and somebody deleted it.
+    #[error("execution '{id}' {what}")]
+    Deleted {
+        /// When and by whom, and where it was written to.
+        what: String,
+        /// The execution.
+        id: ExecutionId,
     },
     /// The database can't be reached or is going away; the same again may work in a moment.
     #[error("the database is not available")]

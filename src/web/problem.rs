@@ -66,7 +66,9 @@ impl From<json::Error> for Problem {
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
         match &error {
-            store::Error::NotFound { .. } => Self::not_found(error.to_string()),
+            store::Error::NotFound { .. } | store::Error::Deleted { .. } => {
+                Self::not_found(error.to_string())
+            }
             store::Error::Refused(_) => Self::new(400, error.to_string()),
             e if e.took_too_long() => {
                 Self::new(503, "reading this took too long; ask for less, or try again in a moment")

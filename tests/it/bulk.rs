@@ -161,7 +161,13 @@ async fn what_makes_no_sense_is_refused_and_says_what_would() {
     for (wish, word) in [
         (json!({ "action": "retry", "filter": "" }), "every run that there is"),
         (json!({ "action": "retry", "filter": "stauts:failed" }), "stauts"),
-        (json!({ "action": "delete", "filter": "agent:a" }), "pause, resume, stop, cancel, retry, restart"),
+        (
+            json!({ "action": "remove", "filter": "agent:a" }),
+            "pause, resume, stop, cancel, retry, restart, delete",
+        ),
+        (json!({ "action": "retry", "filter": "agent:a", "keep": "30d" }), "action delete"),
+        (json!({ "action": "delete", "filter": "agent:a", "keep": "soon" }), "write 30d"),
+        (json!({ "action": "delete", "filter": "agent:a", "export": true }), "--export-dir"),
         (json!({ "action": "retry", "filter": "agent:a", "rate": 0 }), "1 to 1000"),
         (json!({ "action": "retry", "filter": "agent:a", "rate": 1001 }), "1 to 1000"),
         (json!({ "action": "retry", "filter": "agent:a", "rata": 1 }), "unknown field"),

@@ -57,6 +57,10 @@ const BREAKS: &[(&str, &str)] = &[
                from tenure.executions e, generate_series(1, 2)",
         ),
         (
+            "what belongs to a run goes with it, and a run that was deleted is not there",
+            "insert into tenure.deleted_runs (id, deleted_by) select id, 'x' from tenure.executions limit 1",
+        ),
+        (
             "a task is accepted once, however many attempts it takes",
             "drop index tenure.results_accepted_once;
              insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at)
@@ -118,7 +122,7 @@ const BREAKS: &[(&str, &str)] = &[
             "update tenure.events set data = '{}' where seq = 2 and execution_id in (select forked_from from tenure.executions)",
         ),
         (
-            "nothing that was copied is done again, and its result is the one of the original",
+            "nothing that was copied is done again, and its result is the one of the original, as long as that is there",
             "update tenure.tasks set copy_of = gen_random_uuid()",
         ),
 ];

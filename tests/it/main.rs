@@ -27,6 +27,7 @@ mod postgres;
 mod queues;
 mod random;
 mod replay;
+mod retention;
 mod run_page;
 mod sdk;
 mod shutdown;

@@ -36,6 +36,7 @@ impl Server {
             model_calls: 4,
             model_timeout: Duration::from_secs(10),
             committers: 2,
+            exports: None,
         };
         let (runtime, handed) = Runtime::open(cluster.config(), settings, stop.clone()).await.unwrap();
         let models = Arc::new(Models::from_env(&|_| None).unwrap());

@@ -119,6 +119,7 @@ async fn in_process(rig: &Rig, workers: usize, long: Duration) -> Result<Seen, E
         model_calls: 1024,
         model_timeout: models.timeout(),
         committers: crate::server::committers(),
+        exports: None,
     };
     let stop = CancellationToken::new();
     let (runtime, handed) = Runtime::open(config, settings, stop.clone()).await?;

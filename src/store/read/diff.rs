@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row;
 
+use super::super::retention::missing;
 use super::super::{Error, GenericClient};
 use super::executions::status_of;
 use crate::engine::Status;
@@ -73,7 +74,7 @@ pub struct Step {
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn head(db: &impl GenericClient, id: ExecutionId) -> Result<Head, Error> {
     let row = db.query_opt(&db.prepare_cached(HEAD).await?, &[&id]).await?;
-    let row = row.ok_or_else(|| Error::NotFound { what: "execution", id: id.to_string() })?;
+    let Some(row) = row else { return Err(missing(db, id).await) };
     Ok(Head {
         id,
         agent: row.get("agent"),

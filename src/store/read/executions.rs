@@ -6,6 +6,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as Unreadable, StrDeserializer};
 use tokio_postgres::Row;
 
+use super::super::retention::missing;
 use super::super::{Error, GenericClient};
 use crate::engine::Status;
 use crate::id::ExecutionId;
@@ -149,7 +150,10 @@ pub struct Search {
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn get(db: &impl GenericClient, id: ExecutionId) -> Result<Execution, Error> {
     let get = db.prepare_cached(GET).await?;
-    db.query_opt(&get, &[&id]).await?.map(Execution::from).ok_or_else(|| unknown(id))
+    match db.query_opt(&get, &[&id]).await? {
+        Some(row) => Ok(row.into()),
+        None => Err(missing(db, id).await),
+    }
 }
 
 /// Where the execution with this id stands.
@@ -159,16 +163,12 @@ pub async fn get(db: &impl GenericClient, id: ExecutionId) -> Result<Execution, 
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn status(db: &impl GenericClient, id: ExecutionId) -> Result<Standing, Error> {
     let status = db.prepare_cached(STATUS).await?;
-    let row = db.query_opt(&status, &[&id]).await?.ok_or_else(|| unknown(id))?;
+    let Some(row) = db.query_opt(&status, &[&id]).await? else { return Err(missing(db, id).await) };
     Ok(Standing {
         status: status_of(row.get("status")),
         reason: row.get("reason"),
         output: row.get("output"),
     })
-}
-
-fn unknown(id: ExecutionId) -> Error {
-    Error::NotFound { what: "execution", id: id.to_string() }
 }
 
 /// Executions that match, `limit` of them after the first `offset`, and how many match at all (counted to 10,000).

@@ -9,6 +9,7 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::super::retention::missing;
 use super::super::{Error, GenericClient};
 use super::executions::status_of;
 use super::pages::Step;
@@ -399,7 +400,7 @@ pub async fn snapshot(db: &mut impl GenericClient) -> Result<Transaction<'_>, Er
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn head(db: &impl GenericClient, id: ExecutionId) -> Result<Head, Error> {
     let head = db.prepare_cached(Part::Head.sql()).await?;
-    let row = db.query_opt(&head, &[&id]).await?.ok_or_else(|| unknown(id))?;
+    let Some(row) = db.query_opt(&head, &[&id]).await? else { return Err(missing(db, id).await) };
     Ok(Head {
         id,
         agent: row.get("agent"),
@@ -424,10 +425,6 @@ pub async fn head(db: &impl GenericClient, id: ExecutionId) -> Result<Head, Erro
             way: row.get("forked_as"),
         }),
     })
-}
-
-fn unknown(id: ExecutionId) -> Error {
-    Error::NotFound { what: "execution", id: id.to_string() }
 }
 
 /// How an execution stood after event `n`; `None` when there is no such event.
@@ -624,7 +621,7 @@ pub async fn exchange(
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn payloads(db: &impl GenericClient, id: ExecutionId) -> Result<Payloads, Error> {
     let payloads = db.prepare_cached(Part::Payloads.sql()).await?;
-    let row = db.query_opt(&payloads, &[&id]).await?.ok_or_else(|| unknown(id))?;
+    let Some(row) = db.query_opt(&payloads, &[&id]).await? else { return Err(missing(db, id).await) };
     Ok(Payloads {
         input: beginning(&row, "input", "input_bytes"),
         output: beginning(&row, "output", "output_bytes"),
@@ -642,7 +639,7 @@ pub async fn state(
     id: ExecutionId,
 ) -> Result<(Option<Beginning>, Option<Beginning>), Error> {
     let state = db.prepare_cached(Part::State.sql()).await?;
-    let row = db.query_opt(&state, &[&id]).await?.ok_or_else(|| unknown(id))?;
+    let Some(row) = db.query_opt(&state, &[&id]).await? else { return Err(missing(db, id).await) };
     Ok((beginning(&row, "state", "state_bytes"), beginning(&row, "context", "context_bytes")))
 }
 
@@ -653,7 +650,7 @@ pub async fn state(
 /// [`Error::NotFound`], [`Error::Postgres`], [`Error::Unavailable`]
 pub async fn agent(db: &impl GenericClient, id: ExecutionId) -> Result<Definition, Error> {
     let agent = db.prepare_cached(Part::Agent.sql()).await?;
-    let row = db.query_opt(&agent, &[&id]).await?.ok_or_else(|| unknown(id))?;
+    let Some(row) = db.query_opt(&agent, &[&id]).await? else { return Err(missing(db, id).await) };
     Ok(Definition {
         name: row.get("name"),
         version: row.get("version"),
@@ -733,7 +730,10 @@ pub async fn slice(
                 _ => include_str!("../../../sql/run/context.sql"),
             };
             let slice = db.prepare_cached(sql).await?;
-            db.query_opt(&slice, &[&id, &from, &most]).await?.ok_or_else(|| unknown(id))?
+            match db.query_opt(&slice, &[&id, &from, &most]).await? {
+                Some(row) => row,
+                None => return Err(missing(db, id).await),
+            }
         }
         Whole::AttemptInput(attempt) | Whole::AttemptOutput(attempt) => {
             let sql = match whole {

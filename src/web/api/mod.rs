@@ -6,6 +6,7 @@ mod forks;
 pub(super) mod policies;
 mod prices;
 mod queues;
+pub(super) mod retention;
 mod work;
 
 use actix_web::HttpResponse;
@@ -35,6 +36,8 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/v1/bulk").get(bulk::list).post(bulk::start))
         .service(web::resource("/api/v1/bulk/{id}").get(bulk::get))
         .service(web::resource("/api/v1/bulk/{id}/cancel").post(bulk::cancel))
+        .service(web::resource("/api/v1/retention").get(retention::list).post(retention::set))
+        .service(web::resource("/api/v1/retention/{name}").delete(retention::remove))
         .service(web::resource("/api/v1/starts").post(work::starts))
         .service(web::resource("/api/v1/work").post(work::work))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))

@@ -11,14 +11,14 @@ use super::kit::{Base, Cell, Copies, Format, Report, Sheet, Statement, Viewer, f
 use super::shown::{self, Mark};
 use super::{drawn, page};
 use crate::runtime::bulk::{Action, Wanted};
-use crate::store::bulk::{self, Job};
-use crate::web::api::bulk::{RATE, action, job_id};
+use crate::store::bulk::{self, Job, Order};
+use crate::web::api::bulk::{RATE, action, job_id, kept};
 use crate::web::{Problem, State};
 
 /// Jobs that are listed.
 const SHOWN: i64 = 100;
 /// Columns of a job for programs.
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 22] = [
     "id",
     "action",
     "filter",
@@ -38,6 +38,9 @@ const COLUMNS: [&str; 19] = [
     "ended_at",
     "ended_by",
     "why",
+    "keep_secs",
+    "export",
+    "policy",
 ];
 
 /// One job in a list, and on its page.
@@ -49,6 +52,8 @@ struct Line {
     filter: String,
     /// Where the runs are that match now.
     runs: String,
+    /// Which of them only.
+    only: String,
     by: String,
     reason: String,
     rate: String,
@@ -99,7 +104,7 @@ struct NewPage {
     count: String,
     is_empty: bool,
     action: String,
-    actions: [(&'static str, &'static str); 6],
+    actions: [(&'static str, &'static str); 7],
     reason: String,
     rate: String,
     key: String,
@@ -107,17 +112,30 @@ struct NewPage {
 }
 
 /// Actions as a form writes and says them.
-const ACTIONS: [(Action, &str); 6] = [
+const ACTIONS: [(Action, &str); 7] = [
     (Action::Retry, "Retry: go on where it failed, as a new run"),
     (Action::Restart, "Restart: begin again with its input, as a new run"),
     (Action::Cancel, "Cancel: end it now"),
     (Action::Stop, "Stop: end it after the turn that is going on"),
     (Action::Pause, "Pause: let it begin no further step"),
     (Action::Resume, "Resume: let it go on"),
+    (Action::Delete, "Delete: for good, with all that belongs to it, if it has ended"),
 ];
 
-fn runs_of(filter: &str) -> String {
+/// Where the runs are that a filter matches.
+pub fn runs_of(filter: &str) -> String {
     format!("/executions?{}", serde_urlencoded::to_string([("q", filter)]).unwrap_or_default())
+}
+
+/// Which of the runs that match a job comes to, and what it does before.
+fn only(order: &Order) -> String {
+    let old = if order.keep_secs > 0.0 {
+        format!(", and ended {} ago", kept(order.keep_secs))
+    } else {
+        String::new()
+    };
+    let export = if order.export { "; each is written to a file before it goes" } else { "" };
+    format!("{old}{export}")
 }
 
 fn line(job: &Job, viewer: &Viewer) -> Line {
@@ -141,6 +159,7 @@ fn line(job: &Job, viewer: &Viewer) -> Line {
         title: format!("{title} {}", shown::excerpt(&job.order.filter, 200)),
         filter: shown::text(&job.order.filter),
         runs: runs_of(&job.order.filter),
+        only: only(&job.order),
         by: shown::excerpt(&job.order.by, 100),
         reason: shown::text(&job.order.reason),
         rate: format!("{} a second at most", job.order.rate),
@@ -184,6 +203,9 @@ fn sheet(jobs: &[Job]) -> Sheet {
             Cell::time(j.ended_at),
             Cell::text(j.ended_by.clone()),
             text(&j.why),
+            Cell::Secs(j.order.keep_secs),
+            text(&j.order.export.to_string()),
+            Cell::text(j.order.policy.clone()),
         ]);
     }
     sheet
@@ -278,7 +300,7 @@ pub async fn new(state: Data<State>, sent: Query<Sent>, viewer: Viewer) -> Resul
 }
 
 async fn ask(state: &State, sent: &Sent, wrong: String, viewer: Viewer) -> Result<HttpResponse, Problem> {
-    let counted = state.runtime.count_bulk(&sent.q).await;
+    let counted = state.runtime.count_bulk(&sent.q, 0.0).await;
     let (count, wrong) = match counted {
         Ok(count) => (Some(count), wrong),
         Err(error) => {
@@ -291,8 +313,10 @@ async fn ask(state: &State, sent: &Sent, wrong: String, viewer: Viewer) -> Resul
     };
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let words = |found: usize| shown::many(i64::try_from(found).unwrap_or(i64::MAX), "run");
-    let count_words =
-        count.map(|c| format!("{}{}", words(c.found), if c.has_more { " or more" } else { "" }));
+    let count_words = count.map(|c| match (c.found, c.has_more) {
+        (1, false) => "1 run matches".to_owned(),
+        (found, has_more) => format!("{}{} match", words(found), if has_more { " or more" } else { "" }),
+    });
     page(
         status,
         &viewer,
@@ -328,6 +352,9 @@ pub async fn start(
         rate,
         by,
         key: Some(format!("form:{}", sent.key)).filter(|_| !sent.key.is_empty()),
+        keep_secs: 0.0,
+        export: false,
+        policy: None,
     });
     let begun = match wanted {
         Ok(wanted) => state.runtime.start_bulk(&wanted).await.map_err(Problem::from),

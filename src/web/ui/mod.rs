@@ -19,6 +19,7 @@ mod markdown;
 mod money;
 mod payload;
 mod queues;
+mod retention;
 mod shown;
 mod timeline;
 
@@ -77,6 +78,10 @@ pub fn routes(app: &mut ServiceConfig) {
         )
         .service(pages("/bulk").route(read().to(bulk::list)).route(web::post().to(bulk::start)))
         .service(web::resource("/bulk/new").route(read().to(bulk::new)))
+        .service(
+            pages("/bulk/retention").route(read().to(retention::show)).route(web::post().to(retention::set)),
+        )
+        .service(web::resource("/bulk/retention/remove").route(web::post().to(retention::remove)))
         .service(pages("/bulk/{id}").route(read().to(bulk::show)))
         .service(web::resource("/bulk/{id}/cancel").route(web::post().to(bulk::cancel)))
         .service(pages("/diff").route(read().to(diff::show)))
@@ -175,6 +180,7 @@ fn is_page(path: &str) -> bool {
     matches!(
         first,
         "" | "bulk"
+            | "costs"
             | "diff"
             | "executions"
             | "execution"

@@ -52,6 +52,8 @@ impl Stage {
         // Nothing changes: they have ended.
         let bulk = crate::bulk::begin(here, "resume", "agent:librarian status:completed", 100).await;
         crate::bulk::ended(here, &bulk).await;
+        let tidy = json!({ "name": "tidy", "filter": "status:completed agent:!billing", "keep": "30d", "by": "mira" });
+        here.post("/api/v1/retention", &tidy).await.ok();
         here.until(&timed_out, "TIMED_OUT").await;
         eventually("the stuck run says why", async || {
             here.why(&stuck).await.iter().any(|(code, _)| code == "no_worker").then_some(())

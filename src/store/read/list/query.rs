@@ -263,7 +263,8 @@ fn quoted(text: &str, is_listed: bool) -> String {
 }
 
 /// A span of time in the largest unit that fits: `24h`, `7d`, `90s`.
-fn span(time: SignedDuration) -> String {
+#[must_use]
+pub fn span(time: SignedDuration) -> String {
     let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     let fits = |(_, unit): &&(&str, i64)| millis % unit == 0 && (*unit < 86_400_000 || millis >= 2 * unit);
     let (unit, size) = UNITS.iter().find(fits).unwrap_or(&UNITS[5]);
@@ -489,7 +490,8 @@ fn took(text: &str) -> Result<(Comparison, SignedDuration), String> {
 }
 
 /// `24h`, `1h30m`, `500ms`; at most a hundred years.
-fn duration(text: &str) -> Option<SignedDuration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<SignedDuration> {
     let mut rest = text;
     let mut millis = 0_i64;
     while !rest.is_empty() || millis == 0 && text.is_empty() {
