@@ -6,5 +6,10 @@ with votes     as (delete from tenure.approval_votes),
      results   as (delete from tenure.results),
      tasks     as (delete from tenure.tasks),
      events    as (delete from tenure.events),
-     messages  as (delete from tenure.messages)
+     messages  as (delete from tenure.messages),
+     inbox     as (delete from tenure.inbox),
+     logs      as (delete from tenure.task_logs),
+     jobs      as (delete from tenure.bulk_jobs),
+     deleted   as (delete from tenure.deleted_runs),
+     past      as (delete from tenure.past_calls)
 delete from tenure.executions

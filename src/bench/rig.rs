@@ -17,6 +17,8 @@ use crate::postgres::{self, Cluster, Config};
 pub const TOOL: &str = "bench_tool";
 /// Its calls in one run, of the agent that answers after some.
 pub const CALLS: u32 = 10;
+/// A tool that nobody performs.
+const OTHER: &str = "bench_other_tool";
 /// Model calls at the same time.
 const MODEL_CALLS: &str = "1024";
 
@@ -37,6 +39,8 @@ pub enum Agent {
     Ten,
     /// Calls the tool until its turns are over.
     Endless,
+    /// Calls another tool, which nobody performs.
+    Other,
 }
 
 impl Agent {
@@ -44,6 +48,7 @@ impl Agent {
         match self {
             Self::Ten => "bench",
             Self::Endless => "bench_endless",
+            Self::Other => "bench_other",
         }
     }
 }
@@ -82,7 +87,8 @@ impl Rig {
         let call = |n: u32| json!({ "calls": [{ "name": TOOL, "arguments": { "n": n, "last": n == CALLS, "for": "the order of the day, which is 130 bytes long" } }] });
         let ten: Vec<_> = (1..=CALLS).map(call).chain([json!({ "text": "All of it is done." })]).collect();
         let endless = [json!({ "calls": [{ "name": TOOL, "arguments": { "n": 1, "last": false } }] })];
-        std::fs::write(&scripts, json!({ "ten": ten, "endless": endless }).to_string())?;
+        let other = [json!({ "calls": [{ "name": OTHER, "arguments": {} }] })];
+        std::fs::write(&scripts, json!({ "ten": ten, "endless": endless, "other": other }).to_string())?;
         Ok(Self { cluster, db, scripts, directory })
     }
 
@@ -109,10 +115,12 @@ impl Rig {
     pub async fn serve(&self) -> Result<Server, Error> {
         let server = self.server(&[]).await?;
         let mut http = Connection::open(server.address).await?;
-        for (agent, model, turns) in
-            [(Agent::Ten, "demo/ten", 25), (Agent::Endless, "demo/endless", 1_000_000)]
-        {
-            let tool = json!({ "name": TOOL, "description": "Does it.", "inputSchema": { "type": "object" }, "toolType": "worker" });
+        for (agent, model, tool, turns) in [
+            (Agent::Ten, "demo/ten", TOOL, 25),
+            (Agent::Endless, "demo/endless", TOOL, 1_000_000),
+            (Agent::Other, "demo/other", OTHER, 25),
+        ] {
+            let tool = json!({ "name": tool, "description": "Does it.", "inputSchema": { "type": "object" }, "toolType": "worker" });
             let agent = json!({
                 "name": agent.name(), "model": model, "instructions": "Do it.", "tools": [tool], "maxTurns": turns,
                 "timeoutSeconds": 0, "external": false,

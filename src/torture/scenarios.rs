@@ -54,6 +54,7 @@ scenarios! {
     fork: "a run is forked while a call of it waits, and both go on",
     message: "a message comes for a call that waits for one",
     bulk: "two runs are restarted by a bulk job",
+    delete: "two finished runs are deleted by a bulk job",
     approve: "a person approves a call",
     decide: "one person approves a call while another denies it on another server",
     expire: "nobody decides about a call in time, and it is approved",
@@ -319,7 +320,12 @@ async fn fork(play: &mut Play<'_>) -> Result<(), Error> {
 }
 
 async fn bulk(play: &mut Play<'_>) -> Result<(), Error> {
-    let (one, two) = (waiting(play).await?, waiting(play).await?);
+    let agent = play.walker()?;
+    let one = play.start(&agent, "completed").await?;
+    let two = play.start_with(&agent, "completed", &another(play)).await?;
+    for run in [one, two] {
+        play.until_ready(run, STEP).await?;
+    }
     let body = json!({
         "action": "restart", "filter": format!("id:{one},{two}"), "idempotencyKey": format!("{}-bulk", play.unique),
     });
@@ -345,6 +351,40 @@ async fn bulk(play: &mut Play<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+async fn delete(play: &mut Play<'_>) -> Result<(), Error> {
+    let agent = play.agent("short", &[])?;
+    let one = play.start(&agent, "completed").await?;
+    let two = play.start_with(&agent, "completed", &another(play)).await?;
+    for run in [one, two] {
+        play.finish(run).await?;
+    }
+    play.record.runs.retain(|(run, _)| ![one, two].contains(run));
+    let body = json!({
+        "action": "delete", "filter": format!("id:{one},{two}"), "idempotencyKey": format!("{}-delete", play.unique),
+    });
+    play.open().await;
+    let told = play.done("POST", "/api/v1/bulk", Some(&body)).await?;
+    let job = told.body["id"].as_str().unwrap_or_default().to_owned();
+    play.until_job_is_done(&job).await?;
+    play.shut().await;
+    let told = play.done("GET", &format!("/api/v1/bulk/{job}"), None).await?;
+    if told.body["done"] != 2 {
+        play.record.wrong.push(format!("two runs were to be deleted: {}", told.body));
+    }
+    for run in [one, two] {
+        let told = play.lane.client.ask("GET", &format!("/api/agent/{run}/status"), None).await?;
+        if told.status != 404 {
+            play.record.wrong.push(format!("execution {run} was deleted, and answers {}", told.status));
+        }
+    }
+    Ok(())
+}
+
+/// What makes a start another one than the first of its point.
+fn another(play: &Play<'_>) -> Value {
+    json!({ "idempotencyKey": format!("{}-another", play.unique) })
 }
 
 async fn message(play: &mut Play<'_>) -> Result<(), Error> {

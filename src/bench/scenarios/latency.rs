@@ -110,7 +110,10 @@ pub async fn measure(rig: &Rig, scale: Scale, options: &Options) -> Result<Vec<F
 
 /// Runs one after the other, with one worker that waits for their calls: how long each report took, each run from its
 /// first call to its last report, and each start until the worker had the call.
-async fn alone(server: &Server, runs: usize) -> Result<(Vec<Duration>, Vec<Duration>, Vec<Duration>), Error> {
+pub async fn alone(
+    server: &Server,
+    runs: usize,
+) -> Result<(Vec<Duration>, Vec<Duration>, Vec<Duration>), Error> {
     let (mut reports, mut whole, mut starts) = (vec![], vec![], vec![]);
     let mut client = Connection::open(server.address).await?;
     let mut worker = Connection::open(server.address).await?;

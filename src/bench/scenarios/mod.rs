@@ -73,6 +73,10 @@ pub async fn run(rig: &Rig, options: &Options, say: Say<'_>) -> Vec<Figure> {
         say("G15: old runs are deleted meanwhile");
         keep("G15", neighbours::retention(rig, scale).await);
     }
+    if options.wants("G18") {
+        say("G18: a bulk job meanwhile");
+        keep("G18", neighbours::bulk(rig, scale).await);
+    }
     if options.wants("G10") {
         say("G10: a snapshot is held open");
         let hold = if options.quick { 4 } else { options.hold };
