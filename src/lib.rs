@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod id;
 pub mod json;
 pub mod llm;
+pub mod notify;
 pub mod perform;
 pub mod ports;
 pub mod postgres;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::llm::Models;
 use crate::postgres::{self, Cluster};
 use crate::runtime::{Runtime, Settings};
-use crate::{perform, store, web};
+use crate::{notify, perform, store, web};
 
 /// How many write, each with a connection of its own. One for each core: more make commits smaller and so dearer; two at
 /// least, so that one can go on while the other waits for its disk.
@@ -34,6 +34,8 @@ pub struct Options {
     pub model_calls: usize,
     /// The directory to which runs are written before they are deleted, if there is one.
     pub export_dir: Option<PathBuf>,
+    /// Where people reach the pages, for links in what they are told.
+    pub public_url: Option<String>,
     /// Whoever comes must have it.
     pub api_key: Option<web::ApiKey>,
     /// Which Postgres.
@@ -127,12 +129,16 @@ async fn serve(
     };
     let (runtime, handed) = Runtime::open(cluster.config(), settings, stop.clone()).await?;
     let performer = tokio::spawn(perform::run(runtime.clone(), models.clone(), handed));
+    let address = format!("http://{}", options.listen);
+    let notifier = (options.model_calls > 0).then(|| {
+        let pages = options.public_url.as_deref().unwrap_or(&address).trim_end_matches('/').to_owned();
+        tokio::spawn(notify::run(runtime.clone(), pages))
+    });
     let mut http = None;
     if options.serves_web {
         let server = http_server(options, &runtime, &models)?;
         http = Some((server.handle(), tokio::spawn(server)));
     }
-    let address = format!("http://{}", options.listen);
     if let Some(lock) = cluster.lock() {
         lock.announce(&address)?;
     }
@@ -147,6 +153,9 @@ async fn serve(
             let _ = server.await;
         }
         let _ = performer.await;
+        if let Some(notifier) = notifier {
+            let _ = notifier.await;
+        }
     };
     if tokio::time::timeout(Duration::from_secs(DRAIN_SECS + 1), drained).await.is_err() {
         tracing::warn!("some requests were still open and were cut");

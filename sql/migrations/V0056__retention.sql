@@ -141,7 +141,7 @@ begin
     delete from tenure.approval_votes x where x.execution_id = any(gone);
     return query
     select n.id,
-           case when n.id = any(gone) or d.job = delete_runs.job then null
+           case when n.id = any(gone) then null
                 when d.id is not null then 'it was deleted by ' || d.deleted_by || ' already'
                 when e.id is null then 'there is no such run'
                 when e.ended_at is null then 'a run that is ' || e.status || ' can''t be deleted; cancel it first'

@@ -1,6 +1,7 @@
 //! `tenure approvals …`: what people are asked, and deciding it.
 
 mod policy;
+mod webhook;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -36,6 +37,9 @@ pub enum Approvals {
     /// Rules about which calls need a person, whatever their tool says
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Who is told when a person is asked, or a run fails
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
 }
 
 /// Which approvals.
@@ -143,6 +147,7 @@ impl Approvals {
                 decide(&ask.said, what, api, out).await
             }
             Self::Policy(policy) => policy.run(api, out).await,
+            Self::Webhook(webhook) => webhook.run(api, out).await,
             Self::Answer(answer) => {
                 let value = match &answer.value {
                     Some(json) => parsed(json, "--value")?,

@@ -26,6 +26,9 @@ pub struct Serve {
     /// Model calls that this server performs at the same time
     #[arg(long, value_name = "N", env = "TENURE_MODEL_CALLS", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub model_calls: u16,
+    /// Where people reach the pages, for links in what webhooks are told; http:// and the address above, unless said
+    #[arg(long, value_name = "URL", env = "TENURE_PUBLIC_URL")]
+    pub public_url: Option<String>,
     /// Directory to which runs are written before they are deleted, where a retention policy wishes it
     #[arg(long, value_name = "DIR", env = "TENURE_EXPORT_DIR")]
     pub export_dir: Option<PathBuf>,
@@ -71,6 +74,7 @@ pub async fn run(serve: Serve, api_key: Option<ApiKey>) -> Result<Exit, Failure>
         serves_web: serve.only != Some(Role::Worker),
         model_calls: if serve.only == Some(Role::Web) { 0 } else { serve.model_calls.into() },
         export_dir: serve.export_dir,
+        public_url: serve.public_url,
         api_key: api_key.map(|key| web::ApiKey::new(key.expose())),
         postgres: serve.postgres,
     };

@@ -8,6 +8,7 @@
 //!
 //! 1. A run is acted on once: a step that is done again after a death finds by its own request or key what it had done. It is
 //!    counted once: a step is written down by who stands where it began.
+//!    What deletes runs and what is written down of it are one commit.
 //! 2. Runs that began after the job are none of its own, so what it makes itself is never met.
 //! 3. Every action is an item for the committers like any other, so other work goes on between them.
 
@@ -20,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::commit::Work;
 use super::fork::{At, Wanted as Forked};
-use super::{Error, Runtime, Shared};
+use super::{Error, Runtime, Shared, retention};
 use crate::engine::Event;
 use crate::id::{BulkId, ExecutionId};
 use crate::store::bulk::{self, NewJob, Order, Step, Taken};
@@ -280,22 +281,33 @@ impl Walk {
         let rate = usize::try_from(self.job.order.rate).unwrap_or(1);
         let many = rate.div_ceil(STEPS).min(self.page.len());
         let some: Vec<_> = self.page.drain(..many).collect();
-        let step = self.act(&some).await?;
         let cursor = if self.page.is_empty() { self.behind } else { None };
         let cursor = cursor.or(some.last().copied()).unwrap_or(self.job.cursor);
         let is_last = self.page.is_empty() && self.behind.is_none();
         let whose = (self.job.id, self.runtime.shared.session.id, LEASE_SECS);
-        let db = self.runtime.pool().get().await.map_err(store::Error::from)?;
-        let state = bulk::step(&db, whose, (self.job.cursor, cursor), &step, is_last).await?;
+        let way = (self.job.cursor, cursor);
+        let state = if self.action == Action::Delete {
+            // What is gone is not found again, so it goes with what is written down of it or not at all.
+            let mut db = self.runtime.pool().get().await.map_err(store::Error::from)?;
+            let exported = self.runtime.export(&db, &self.job.order, &some).await?;
+            let deciding = db.transaction().await.map_err(store::Error::from)?;
+            let step = retention::delete(&deciding, self.job.id, &self.job.order, exported).await?;
+            let state = bulk::step(&deciding, whose, way, &step, is_last).await?;
+            if state.is_some() {
+                deciding.commit().await.map_err(store::Error::from)?;
+            }
+            state
+        } else {
+            let step = self.act(&some).await?;
+            let db = self.runtime.pool().get().await.map_err(store::Error::from)?;
+            bulk::step(&db, whose, way, &step, is_last).await?
+        };
         self.job.cursor = cursor;
         let goes_on = state.as_deref() == Some("running");
         Ok(goes_on.then(|| u32::try_from(some.len()).unwrap_or(u32::MAX)))
     }
 
     async fn act(&self, ids: &[ExecutionId]) -> Result<Step, Error> {
-        if self.action == Action::Delete {
-            return self.runtime.delete(self.job.id, &self.job.order, ids).await;
-        }
         let mut step = Step::default();
         let keys: Vec<_> = ids.iter().map(|id| format!("bulk:{}:{id}", self.job.id)).collect();
         let reason =

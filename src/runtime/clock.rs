@@ -96,6 +96,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 forgot = Instant::now();
                 store::servers::forget(&db).await?;
                 store::retention::forget(&db).await?;
+                store::outbox::forget(&db).await?;
             }
             if let Some(secs) = store::queue::next_due(&db).await? {
                 wait = wait.min(Duration::from_secs_f64(secs.clamp(0.005, 1.0)));

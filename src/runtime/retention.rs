@@ -67,50 +67,67 @@ impl Runtime {
         Ok(())
     }
 
-    /// Delete runs for a job; what came of it.
-    pub(super) async fn delete(
+    /// Write those of these runs to a file that are to go, if that is wished.
+    pub(super) async fn export(
         &self,
-        job: BulkId,
+        db: &impl GenericClient,
         order: &Order,
         ids: &[ExecutionId],
-    ) -> Result<Step, Error> {
-        let mut step = Step::default();
-        let db = self.pool().get().await.map_err(store::Error::from)?;
-        let (mut ids, mut exported) = (ids.to_vec(), None);
-        if order.export {
-            let ended = retention::ended(&db, &ids, order.keep_secs).await?;
-            if !ended.is_empty() {
-                let events: Vec<_>;
-                let seen: Vec<_>;
-                (seen, events) = ended.into_iter().unzip();
-                let file = match &self.shared.exports {
-                    Some(directory) => write(&db, directory, &seen).await,
-                    None => Err(Unwritten::File(NO_PLACE.to_owned())),
-                };
-                match file {
-                    Ok(file) => exported = Some((events, file)),
-                    Err(Unwritten::Store(error)) => return Err(error.into()),
-                    Err(Unwritten::File(why)) => {
-                        step.failed = i32::try_from(seen.len()).unwrap_or(i32::MAX);
-                        step.note = Some(why);
-                        return Ok(step);
-                    }
-                }
-                ids = seen;
-            }
+    ) -> Result<Exported, Error> {
+        if !order.export {
+            return Ok(Exported { ids: ids.to_vec(), file: None, trouble: None });
         }
-        let exported = exported.as_ref().map(|(events, file)| (events.as_slice(), file.as_str()));
-        let (by, keep_secs) = (order.by.as_str(), order.keep_secs);
-        for (_, why) in retention::delete(&db, &Deletion { ids: &ids, by, keep_secs, job, exported }).await? {
-            if why.is_none() {
-                step.done += 1;
-            } else {
-                step.skipped += 1;
-            }
-            step.note = why.or(step.note);
+        let (ids, events): (Vec<_>, Vec<_>) =
+            retention::ended(db, ids, order.keep_secs).await?.into_iter().unzip();
+        if ids.is_empty() {
+            return Ok(Exported { ids, file: None, trouble: None });
         }
-        Ok(step)
+        let written = match &self.shared.exports {
+            Some(directory) => write(db, directory, &ids).await,
+            None => Err(Unwritten::File(NO_PLACE.to_owned())),
+        };
+        match written {
+            Ok(file) => Ok(Exported { ids, file: Some((events, file)), trouble: None }),
+            Err(Unwritten::Store(error)) => Err(error.into()),
+            Err(Unwritten::File(why)) => Ok(Exported { ids, file: None, trouble: Some(why) }),
+        }
     }
+}
+
+/// Runs that are to go, and the file in which they are.
+pub(super) struct Exported {
+    ids: Vec<ExecutionId>,
+    /// How many events were seen of each, and the file.
+    file: Option<(Vec<i32>, String)>,
+    /// Why they were not written.
+    trouble: Option<String>,
+}
+
+/// Delete runs for a job, in the transaction that writes this down; what came of it.
+pub(super) async fn delete(
+    db: &impl GenericClient,
+    job: BulkId,
+    order: &Order,
+    exported: Exported,
+) -> Result<Step, store::Error> {
+    let mut step = Step::default();
+    let Exported { ids, file, trouble } = exported;
+    if trouble.is_some() {
+        step.failed = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+        step.note = trouble;
+        return Ok(step);
+    }
+    let exported = file.as_ref().map(|(events, file)| (events.as_slice(), file.as_str()));
+    let (by, keep_secs) = (order.by.as_str(), order.keep_secs);
+    for (_, why) in retention::delete(db, &Deletion { ids: &ids, by, keep_secs, job, exported }).await? {
+        if why.is_none() {
+            step.done += 1;
+        } else {
+            step.skipped += 1;
+        }
+        step.note = why.or(step.note);
+    }
+    Ok(step)
 }
 
 const NO_PLACE: &str =

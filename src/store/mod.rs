@@ -15,6 +15,7 @@ pub mod bulk;
 pub mod forks;
 pub mod inbox;
 pub mod logs;
+pub mod outbox;
 pub mod policies;
 pub mod prices;
 pub mod read;

@@ -433,8 +433,9 @@ async fn what_was_decided_stays_also_for_whoever_has_psql() {
     for (statement, word) in [
         ("update tenure.approvals set decision = 'approved'", "what was decided stays"),
         ("update tenure.approvals set arguments = '{}'", "what was decided stays"),
-        ("delete from tenure.approvals", "only ever added to"),
-        ("delete from tenure.approval_votes", "only ever added to"),
+        ("delete from tenure.approvals", "stay as long as their run"),
+        ("delete from tenure.approval_votes", "stay as long as their run"),
+        ("truncate tenure.approvals", "only ever added to"),
         ("update tenure.approval_votes set voter = 'eve'", "only ever added to"),
     ] {
         let error = db.batch_execute(statement).await.unwrap_err();

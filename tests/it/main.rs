@@ -35,6 +35,7 @@ mod sql;
 mod streams;
 mod torture;
 mod ui;
+mod webhooks;
 mod wire;
 mod work;
 mod worker;

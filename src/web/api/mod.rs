@@ -7,6 +7,7 @@ pub(super) mod policies;
 mod prices;
 mod queues;
 pub(super) mod retention;
+pub(super) mod webhooks;
 mod work;
 
 use actix_web::HttpResponse;
@@ -38,6 +39,11 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(web::resource("/api/v1/bulk/{id}/cancel").post(bulk::cancel))
         .service(web::resource("/api/v1/retention").get(retention::list).post(retention::set))
         .service(web::resource("/api/v1/retention/{name}").delete(retention::remove))
+        .service(web::resource("/api/v1/webhooks").get(webhooks::list).post(webhooks::set))
+        .service(web::resource("/api/v1/webhooks/{name}").delete(webhooks::remove))
+        .service(web::resource("/api/v1/webhooks/{name}/test").post(webhooks::test))
+        .service(web::resource("/api/v1/deliveries").get(webhooks::deliveries))
+        .service(web::resource("/api/v1/deliveries/{id}/again").post(webhooks::again))
         .service(web::resource("/api/v1/starts").post(work::starts))
         .service(web::resource("/api/v1/work").post(work::work))
         .service(web::resource("/api/v1/executions/{id}/forks").get(forks::list))

@@ -70,6 +70,14 @@ pub fn routes(app: &mut ServiceConfig) {
         .service(
             web::resource("/approvals/policies/remove").route(web::post().to(approvals::policies::remove)),
         )
+        .service(
+            pages("/approvals/webhooks")
+                .route(read().to(approvals::webhooks::show))
+                .route(web::post().to(approvals::webhooks::set)),
+        )
+        .service(
+            web::resource("/approvals/webhooks/{action}").route(web::post().to(approvals::webhooks::act)),
+        )
         .service(pages("/approvals/{id}").route(read().to(approvals::show)))
         .service(
             web::resource("/approvals/{id}/decide")

@@ -63,6 +63,7 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
         page("approval-unknown", "/approvals/nobody", "o approval with id").with_status(404),
         page("bulk", "/bulk", "Resume agent:librarian"),
         page("bulk-job", &format!("/bulk/{bulk}"), "All that matched were seen to"),
+        page("webhooks", "/approvals/webhooks?change=ops", "Not taken"),
         page("retention", "/bulk/retention?change=tidy", "Which runs, as the list is narrowed"),
         page("bulk-new", "/bulk/new?q=status:completed", "Do the same to all of them"),
         page("bulk-wrong", "/bulk/new?q=status:gone", "status:gone").with_status(422),
@@ -79,12 +80,13 @@ pub fn pages(stage: &Stage) -> Vec<Page> {
 }
 
 /// The same before anything has happened.
-fn empty_pages() -> [Page; 7] {
+fn empty_pages() -> [Page; 8] {
     [
         page("executions-empty", "/executions", "No agent has run here yet"),
         page("policies-empty", "/approvals/policies", "No policies yet"),
         page("approvals-empty", "/approvals", "Nobody waits for a decision"),
         page("bulk-empty", "/bulk", "No bulk jobs yet"),
+        page("webhooks-empty", "/approvals/webhooks", "No webhooks yet"),
         page("retention-empty", "/bulk/retention", "every run is kept for ever"),
         page("costs-empty", "/costs", "No prices yet"),
         page("queues-empty", "/queues", "Postgres"),

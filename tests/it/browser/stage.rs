@@ -52,6 +52,15 @@ impl Stage {
         // Nothing changes: they have ended.
         let bulk = crate::bulk::begin(here, "resume", "agent:librarian status:completed", 100).await;
         crate::bulk::ended(here, &bulk).await;
+        // Nobody listens there.
+        let ops = json!({ "name": "ops", "url": "http://127.0.0.1:9/hook", "remind": "30m", "by": "mira" });
+        here.post("/api/v1/webhooks", &ops).await.ok();
+        here.post("/api/v1/webhooks/ops/test", &json!({})).await.ok();
+        eventually("it was not taken", async || {
+            let all = here.get("/api/v1/webhooks").await.ok();
+            all["webhooks"][0]["trouble"].is_string().then_some(())
+        })
+        .await;
         let tidy = json!({ "name": "tidy", "filter": "status:completed agent:!billing", "keep": "30d", "by": "mira" });
         here.post("/api/v1/retention", &tidy).await.ok();
         here.until(&timed_out, "TIMED_OUT").await;

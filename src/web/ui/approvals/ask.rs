@@ -7,6 +7,7 @@ use super::edit::Form;
 use super::mark;
 use crate::id::ApprovalId;
 use crate::store::GenericClient;
+use crate::store::outbox::{self, Delivery};
 use crate::store::read::approvals::{self, Approval, Before, Vote};
 use crate::store::read::run::{self, Message};
 use crate::web::Problem;
@@ -16,6 +17,8 @@ use crate::web::ui::shown::{self, Mark};
 
 /// Messages before it.
 const MESSAGES: i32 = 3;
+/// Tellings of it that are shown.
+const TOLD: i64 = 10;
 /// Characters of each.
 const WORDS: usize = 600;
 
@@ -23,6 +26,7 @@ const WORDS: usize = 600;
 pub struct Seen {
     pub approval: Approval,
     votes: Vec<Vote>,
+    told: Vec<Delivery>,
     before: Before,
     title: Option<String>,
     messages: Vec<Message>,
@@ -52,6 +56,8 @@ pub struct Ask {
     pub outcome: String,
     pub reason: String,
     pub votes: Vec<Said>,
+    /// Who was told of it, and what came of that.
+    pub told: Vec<(String, String)>,
     pub follows: Vec<(String, Option<String>)>,
     pub before: Vec<String>,
     pub same: String,
@@ -75,15 +81,23 @@ pub async fn look(db: &impl GenericClient, id: ApprovalId) -> Result<Seen, Probl
     let execution = approval.brief.execution;
     let votes = approvals::votes(db, execution, id).await?;
     let before = approvals::before(db, &approval.brief.tool).await?;
+    let told = outbox::deliveries(db, TOLD, None, Some(id.into())).await?;
     let head = run::head(db, execution).await?;
     let last = head.messages;
     let messages = run::messages(db, execution, (last - MESSAGES + 1).max(1), last).await?;
-    Ok(Seen { approval, votes, before, title: head.prompt, messages, all_messages: last })
+    Ok(Seen { approval, votes, before, told, title: head.prompt, messages, all_messages: last })
+}
+
+/// Who was told what of it, and what came of that.
+fn heard(delivery: &Delivery, viewer: &Viewer) -> (String, String) {
+    let at = viewer.zone.at(delivery.created_at, viewer.now);
+    let why = shown::excerpt(&shown::text(&delivery.why), 200);
+    (shown::excerpt(&delivery.webhook, 80), format!("{} {at}, {why}", delivery.event))
 }
 
 impl Ask {
     pub fn of(seen: Seen, viewer: &Viewer) -> Self {
-        let Seen { approval: a, votes, before, title, messages, all_messages } = seen;
+        let Seen { approval: a, votes, before, told, title, messages, all_messages } = seen;
         let b = &a.brief;
         let form = Form::of(&a.arguments, &a.schema);
         let (zone, now) = (&viewer.zone, viewer.now);
@@ -169,6 +183,7 @@ impl Ask {
             outcome: outcome.unwrap_or_default(),
             reason: reason.unwrap_or_default(),
             votes: votes.iter().map(|v| said(v, viewer)).collect(),
+            told: told.iter().map(|d| heard(d, viewer)).collect(),
             follows,
             before: history(&before),
             same: format!("/approvals?show=decided&{}", query("tool", &b.tool)),

@@ -5,11 +5,13 @@
 //!   /approvals?show=decided those that were decided
 //!   /approvals/{id}         one question
 //!   /approvals/policies     which calls need a person
+//!   /approvals/webhooks     who is told
 //! ```
 
 mod ask;
 mod edit;
 pub mod policies;
+pub mod webhooks;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header;
