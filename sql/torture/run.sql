@@ -1,9 +1,8 @@
--- Where execution $1 stands.
--- Returns: status, reason, turn, kinds (of its events, oldest first), ready (tools that wait), waits (why)
+-- Where execution $1 stands. Asked all the time: what takes long to plan is not in it.
+-- Returns: status, reason, turn, kinds (of its events, oldest first), ready (tools that wait)
 select e.status, e.reason, (e.state ->> 'turn')::integer as turn,
        array(select v.kind from tenure.events v where v.execution_id = e.id order by v.seq) as kinds,
        array(select t.name from tenure.queue q join tenure.tasks t on t.execution_id = q.execution_id and t.id = q.attempt_id
-              where q.execution_id = e.id and q.worker_id is null and not q.deferred) as ready,
-       array(select w.text from tenure.why_waiting w where w.execution_id = e.id) as waits
+              where q.execution_id = e.id and q.worker_id is null and not q.deferred) as ready
   from tenure.executions e
  where e.id = $1

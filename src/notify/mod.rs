@@ -7,11 +7,12 @@ mod body;
 mod sign;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::runtime::Runtime;
@@ -25,7 +26,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for who is to be reminded, and how often longer looks are at most.
 const REMIND: Duration = Duration::from_secs(5);
 /// Sent at the same time by one server.
-const AT_ONCE: i64 = 16;
+const AT_ONCE: usize = 32;
 /// Seconds after which it is sent again, if nobody said what came of it.
 const LEASE_SECS: f64 = 30.0;
 /// How long a webhook may take to answer.
@@ -51,25 +52,34 @@ pub async fn run(runtime: Runtime, pages: String) {
         }
     };
     let (stop, open) = (sender.runtime.stop().clone(), TaskTracker::new());
-    let mut remind = tokio::time::Instant::now();
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut remind = Instant::now();
     while !stop.is_cancelled() {
-        let is_time_to_remind = tokio::time::Instant::now() >= remind;
-        let looked = sender.look(is_time_to_remind).await;
+        let began = Instant::now();
+        let is_time_to_remind = began >= remind;
+        let looked = sender.look(is_time_to_remind, room.available_permits()).await;
         if is_time_to_remind {
-            let now = tokio::time::Instant::now();
-            remind = now + REMIND.max(10 * (now - remind));
+            remind = Instant::now() + REMIND.max(10 * began.elapsed());
         }
+        let mut found = 0;
         match looked {
-            Ok(due) => {
-                for due in due {
-                    let sender = sender.clone();
-                    open.spawn(async move { sender.tell(due).await });
+            Ok(all) => {
+                found = all.len();
+                for due in all {
+                    let (sender, room) = (sender.clone(), room.clone().acquire_owned().await);
+                    open.spawn(async move {
+                        sender.tell(due).await;
+                        drop(room);
+                    });
                 }
             }
             Err(error) => tracing::warn!(?error, "could not look for what webhooks are to be told"),
         }
+        // There may be more as soon as there is room.
+        let next =
+            async { if found == 0 { tokio::time::sleep(EVERY).await } else { drop(room.acquire().await) } };
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = next => {}
             () = stop.cancelled() => {}
         }
     }
@@ -84,12 +94,12 @@ struct Sender {
 }
 
 impl Sender {
-    async fn look(&self, is_time_to_remind: bool) -> Result<Vec<Due>, store::Error> {
+    async fn look(&self, is_time_to_remind: bool, room: usize) -> Result<Vec<Due>, store::Error> {
         let db = self.runtime.pool().get().await?;
         if is_time_to_remind {
             outbox::remind(&db).await?;
         }
-        outbox::take(&db, AT_ONCE, LEASE_SECS).await
+        outbox::take(&db, i64::try_from(room).unwrap_or(0), LEASE_SECS).await
     }
 
     async fn tell(&self, due: Due) {

@@ -8,11 +8,13 @@
 //! 2. Nobody is waited for: what somebody else is at is left for the next hour.
 //! 3. A file is on the disk before what is in it goes. A run whose file was written twice is in both.
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::fs;
+use tokio::io::AsyncWriteExt as _;
 
 use super::bulk::{Action, Wanted};
 use super::{Error, Runtime, Shared};
@@ -170,25 +172,27 @@ async fn write(db: &impl GenericClient, directory: &Path, ids: &[ExecutionId]) -
     let failed = |error: std::io::Error| Unwritten::File(format!("can't write {}: {error}", path.display()));
     let part = path.with_extension("part");
     let written = async {
-        std::fs::create_dir_all(path.parent().unwrap_or(directory)).map_err(failed)?;
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&part).map_err(failed)?);
+        let day = path.parent().unwrap_or(directory);
+        fs::create_dir_all(day).await.map_err(failed)?;
+        let mut file = fs::File::create(&part).await.map_err(failed)?;
         for id in ids {
-            let line = |table: &str, row: &str| {
-                writeln!(file, r#"{{"table":"{table}","row":{row}}}"#).map_err(failed)
-            };
-            retention::export(db, *id, line).await?;
+            let mut lines = String::new();
+            retention::export(db, *id, |table, row| {
+                let _ = writeln!(lines, r#"{{"table":"{table}","row":{row}}}"#);
+            })
+            .await?;
+            file.write_all(lines.as_bytes()).await.map_err(failed)?;
         }
-        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(failed)?;
-        std::fs::rename(&part, &path).map_err(failed)?;
-        for parent in [path.parent(), Some(directory)].into_iter().flatten() {
-            std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        file.sync_all().await.map_err(failed)?;
+        fs::rename(&part, &path).await.map_err(failed)?;
+        for changed in [day, directory] {
+            fs::File::open(changed).await.map_err(failed)?.sync_all().await.map_err(failed)?;
         }
         Ok(name.clone())
     };
     let written = written.await;
     if written.is_err() {
-        let _ = std::fs::remove_file(&part);
+        let _ = fs::remove_file(&part).await;
     }
     written
 }

@@ -22,8 +22,6 @@ pub struct Run {
     pub kinds: Vec<String>,
     /// Tools whose calls wait for a worker.
     pub ready: Vec<String>,
-    /// Why it is not moving.
-    pub waits: Vec<String>,
 }
 
 impl Run {
@@ -69,10 +67,19 @@ pub async fn run(db: &Client, id: ExecutionId) -> Result<Option<Run>, Error> {
             turn: r.try_get::<_, Option<i32>>(2)?.unwrap_or_default(),
             kinds: r.try_get(3)?,
             ready: r.try_get(4)?,
-            waits: r.try_get(5)?,
         })
     };
     Ok(row.map(run).transpose()?)
+}
+
+/// Why an execution is not moving.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn waits(db: &Client, id: ExecutionId) -> Result<Vec<String>, Error> {
+    let rows = db.query(include_str!("../../sql/torture/waits.sql"), &[&id]).await?;
+    Ok(rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 /// Every attempt at a tool call.

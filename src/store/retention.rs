@@ -123,18 +123,17 @@ pub async fn ended(
 ///
 /// # Errors
 ///
-/// [`Error`], and what `write` says.
-pub async fn export<E: From<Error>>(
+/// [`Error`]
+pub async fn export(
     db: &impl GenericClient,
     id: ExecutionId,
-    mut write: impl FnMut(&str, &str) -> Result<(), E>,
-) -> Result<(), E> {
-    let export =
-        db.prepare_cached(include_str!("../../sql/retention/export.sql")).await.map_err(Error::from)?;
-    let rows = db.query_raw(&export, [id]).await.map_err(Error::from)?;
+    mut write: impl FnMut(&str, &str),
+) -> Result<(), Error> {
+    let export = db.prepare_cached(include_str!("../../sql/retention/export.sql")).await?;
+    let rows = db.query_raw(&export, [id]).await?;
     futures_util::pin_mut!(rows);
-    while let Some(row) = rows.try_next().await.map_err(Error::from)? {
-        write(row.try_get(0).map_err(Error::from)?, row.try_get(1).map_err(Error::from)?)?;
+    while let Some(row) = rows.try_next().await? {
+        write(row.try_get(0)?, row.try_get(1)?);
     }
     Ok(())
 }

@@ -187,10 +187,23 @@ impl<'a> Play<'a> {
                 return Ok(run);
             }
             if began.elapsed() > PATIENCE {
-                return Err(stuck(id, what, &run));
+                return Err(self.stuck(id, what, &run).await?);
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Wait until a run says that it waits for this.
+    pub async fn until_it_waits(&self, id: ExecutionId, what: &str) -> Result<(), Error> {
+        let began = Instant::now();
+        while !judge::waits(&self.lane.db, id).await?.iter().any(|why| why.contains(what)) {
+            if began.elapsed() > PATIENCE {
+                let what = format!("waited for a {what}");
+                return Err(self.stuck(id, &what, &self.run(id).await?).await?);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Wait until a bulk job has seen to all of its runs.
@@ -280,21 +293,22 @@ impl<'a> Play<'a> {
                 moved = (Instant::now(), run.kinds.len());
             }
             if moved.0.elapsed() > PATIENCE {
-                return Err(stuck(id, "has ended", &run));
+                return Err(self.stuck(id, "has ended", &run).await?);
             }
             tokio::time::sleep(LOOK).await;
         }
     }
-}
 
-fn stuck(id: ExecutionId, what: &str, run: &Run) -> Error {
-    let waits = if run.waits.is_empty() { "and nothing says why".to_owned() } else { run.waits.join("; ") };
-    let last: Vec<_> = run.kinds.iter().rev().take(6).rev().map(String::as_str).collect();
-    Error::Stuck(format!(
-        "{} s went by before execution {id} {what}; it is {} in turn {}, after {}; {waits}",
-        PATIENCE.as_secs(),
-        run.status,
-        run.turn,
-        last.join(", ")
-    ))
+    async fn stuck(&self, id: ExecutionId, what: &str, run: &Run) -> Result<Error, Error> {
+        let waits = judge::waits(&self.lane.db, id).await?;
+        let waits = if waits.is_empty() { "and nothing says why".to_owned() } else { waits.join("; ") };
+        let last: Vec<_> = run.kinds.iter().rev().take(6).rev().map(String::as_str).collect();
+        Ok(Error::Stuck(format!(
+            "{} s went by before execution {id} {what}; it is {} in turn {}, after {}; {waits}",
+            PATIENCE.as_secs(),
+            run.status,
+            run.turn,
+            last.join(", ")
+        )))
+    }
 }

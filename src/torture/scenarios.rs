@@ -395,7 +395,7 @@ async fn message(play: &mut Play<'_>) -> Result<(), Error> {
     });
     agent["tools"].as_array_mut().into_iter().for_each(|tools| tools.push(letters.clone()));
     let run = play.start(&agent, "completed").await?;
-    play.until(run, "waits for a message", |r| r.waits.iter().any(|why| why.contains("message"))).await?;
+    play.until_it_waits(run, "message").await?;
     play.open().await;
     let path = format!("/api/workflow/{run}/messages");
     let told = play.done("POST", &path, Some(&json!({ "go": "on" }))).await?;
