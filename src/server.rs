@@ -193,7 +193,7 @@ fn http_server(
 }
 
 /// Bytes that are gathered for a connection before they are written.
-const WRITTEN: usize = 8 * 1024;
+const WRITTEN: usize = 2 * 1024;
 /// Who takes none of what it was sent for that long is gone.
 const PATIENCE: Duration = Duration::from_mins(1);
 
