@@ -20,7 +20,7 @@ use crate::json::Json;
 use crate::store::{self, read};
 
 /// Bytes of text that are kept.
-const ROOM: usize = 8 << 20;
+const ROOM: usize = 16 << 20;
 /// What an entry takes beside its texts, about.
 const EACH: usize = 200;
 

@@ -354,7 +354,7 @@ async fn bulk(play: &mut Play<'_>) -> Result<(), Error> {
 }
 
 async fn delete(play: &mut Play<'_>) -> Result<(), Error> {
-    let agent = play.agent("short", &[])?;
+    let agent = play.agent("talker", &[])?;
     let one = play.start(&agent, "completed").await?;
     let two = play.start_with(&agent, "completed", &another(play)).await?;
     for run in [one, two] {
