@@ -19,9 +19,39 @@ struct Task {
     workflow_instance_id: String,
 }
 
+/// What one run came to.
+struct Ran {
+    /// The last turns beside those around the tenth: reports, whole turns, bytes of WAL.
+    report: f64,
+    whole: f64,
+    wal: f64,
+    /// A turn around the tenth, and one of the last, in milliseconds.
+    early: f64,
+    late: f64,
+}
+
 /// Turn 1,000 beside turn 10: time until a report is answered, time of the whole turn, WAL.
 pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     let turns = if scale.quick { 100 } else { 1_000 };
+    let mut all = vec![];
+    for _ in 0..scale.rounds {
+        all.push(run(rig, turns).await?);
+    }
+    let each = |of: fn(&Ran) -> f64| all.iter().map(of).collect::<Vec<_>>();
+    let ratio = |what: &str, of| {
+        let name = format!("turn {turns} beside turn 10: {what}");
+        Figure::new("turns", name, "×", Goal::AtMost(1.1), each(of))
+    };
+    Ok(vec![
+        ratio("time until a report is answered", |r| r.report),
+        ratio("time of the whole turn", |r| r.whole).note("reads the conversation for the model"),
+        ratio("bytes of WAL", |r| r.wal),
+        Figure::new("turns", "a turn around turn 10", "ms", Goal::None, each(|r| r.early)),
+        Figure::new("turns", format!("a turn around turn {turns}"), "ms", Goal::None, each(|r| r.late)),
+    ])
+}
+
+async fn run(rig: &Rig, turns: usize) -> Result<Ran, Error> {
     let around = 20;
     rig.forget().await?;
     let server = rig.serve().await?;
@@ -61,25 +91,11 @@ pub async fn measure(rig: &Rig, scale: Scale) -> Result<Vec<Figure>, Error> {
     };
     let last = turns - around;
     let ratio = |all: &[std::time::Duration]| median(all, last) / median(all, 10);
-    let name = |what: &str| format!("turn {turns} beside turn 10: {what}");
-    Ok(vec![
-        Figure::new(
-            "turns",
-            name("time until a report is answered"),
-            "×",
-            Goal::AtMost(1.1),
-            vec![ratio(&reports)],
-        ),
-        Figure::new("turns", name("time of the whole turn"), "×", Goal::AtMost(1.1), vec![ratio(&wholes)])
-            .note("reads the conversation for the model"),
-        Figure::new("turns", name("bytes of WAL"), "×", Goal::AtMost(1.1), vec![spans[1].wal / spans[0].wal]),
-        Figure::new("turns", "a turn around turn 10", "ms", Goal::None, vec![1000.0 * median(&wholes, 10)]),
-        Figure::new(
-            "turns",
-            format!("a turn around turn {turns}"),
-            "ms",
-            Goal::None,
-            vec![1000.0 * median(&wholes, last)],
-        ),
-    ])
+    Ok(Ran {
+        report: ratio(&reports),
+        whole: ratio(&wholes),
+        wal: spans[1].wal / spans[0].wal,
+        early: 1000.0 * median(&wholes, 10),
+        late: 1000.0 * median(&wholes, last),
+    })
 }
