@@ -40,9 +40,10 @@ create table tenure.outbox (
     constraint told_once unique (webhook, event, subject, n),
     constraint an_end_has_a_time check ((state = 'waiting') = (ended_at is null))
 );
-create index outbox_due     on tenure.outbox (due_at) where state = 'waiting';
-create index outbox_newest  on tenure.outbox (created_at);
-create index outbox_subject on tenure.outbox (subject);
+create index outbox_due        on tenure.outbox (due_at) where state = 'waiting';
+create index outbox_newest     on tenure.outbox (created_at);
+create index outbox_of_webhook on tenure.outbox (webhook, state, ended_at);
+create index outbox_subject    on tenure.outbox (subject);
 
 create function tenure.tell(event text, execution uuid, subject uuid, n integer, agent text, of_group text)
 returns void language sql as $$

@@ -1,7 +1,7 @@
--- The newest $1 deliveries, of webhook $2 or all, about $3 or all.
+-- The newest $1 deliveries, to webhook $2 or all.
 -- Returns: id, webhook, event, execution_id, subject, state, tries, note, created_at, ended_at, why
 select id, webhook, event, execution_id, subject, state, tries, note, created_at, ended_at, why
   from tenure.deliveries
- where ($2::text is null or webhook = $2) and ($3::uuid is null or subject = $3)
+ where $2::text is null or webhook = $2
  order by created_at desc
  limit $1

@@ -31,6 +31,8 @@ const AT_ONCE: usize = 32;
 const LEASE_SECS: f64 = 30.0;
 /// How long a webhook may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what is being sent may take when the server drains.
+const GRACE: Duration = Duration::from_secs(1);
 /// The wait after the first try, in seconds; twice as long after each other one.
 const FIRST_SECS: f64 = 5.0;
 /// The longest wait between two tries, in seconds.
@@ -84,7 +86,8 @@ pub async fn run(runtime: Runtime, pages: String) {
         }
     }
     open.close();
-    open.wait().await;
+    // What is not answered by then is told by another server, under the same id.
+    let _ = tokio::time::timeout(GRACE, open.wait()).await;
 }
 
 struct Sender {

@@ -201,7 +201,7 @@ pub async fn again(db: &impl GenericClient, id: Uuid) -> Result<bool, Error> {
     Ok(db.execute(&again, &[&id]).await? > 0)
 }
 
-/// The newest deliveries: to one webhook or all, about one approval or run, or all.
+/// The newest deliveries: to one webhook, or all.
 ///
 /// # Errors
 ///
@@ -210,24 +210,34 @@ pub async fn deliveries(
     db: &impl GenericClient,
     most: i64,
     webhook: Option<&str>,
-    subject: Option<Uuid>,
 ) -> Result<Vec<Delivery>, Error> {
     let list = db.prepare_cached(include_str!("../../sql/outbox/deliveries.sql")).await?;
-    let delivery = |r: &Row| {
-        Ok(Delivery {
-            id: r.try_get("id")?,
-            webhook: r.try_get("webhook")?,
-            event: r.try_get("event")?,
-            execution: r.try_get("execution_id")?,
-            subject: r.try_get("subject")?,
-            state: r.try_get("state")?,
-            tries: r.try_get("tries")?,
-            created_at: r.try_get("created_at")?,
-            ended_at: r.try_get("ended_at")?,
-            why: r.try_get("why")?,
-        })
-    };
-    db.query(&list, &[&most, &webhook, &subject]).await?.iter().map(delivery).collect()
+    db.query(&list, &[&most, &webhook]).await?.iter().map(delivery).collect()
+}
+
+/// The newest deliveries about an approval, or a run that failed.
+///
+/// # Errors
+///
+/// [`Error`]
+pub async fn about(db: &impl GenericClient, most: i64, subject: Uuid) -> Result<Vec<Delivery>, Error> {
+    let about = db.prepare_cached(include_str!("../../sql/outbox/about.sql")).await?;
+    db.query(&about, &[&most, &subject]).await?.iter().map(delivery).collect()
+}
+
+fn delivery(r: &Row) -> Result<Delivery, Error> {
+    Ok(Delivery {
+        id: r.try_get("id")?,
+        webhook: r.try_get("webhook")?,
+        event: r.try_get("event")?,
+        execution: r.try_get("execution_id")?,
+        subject: r.try_get("subject")?,
+        state: r.try_get("state")?,
+        tries: r.try_get("tries")?,
+        created_at: r.try_get("created_at")?,
+        ended_at: r.try_get("ended_at")?,
+        why: r.try_get("why")?,
+    })
 }
 
 /// Write down who is to be reminded.

@@ -19,7 +19,20 @@ use super::body::{reply, reply_text};
 use super::wire::words;
 use super::{Problem, State};
 use crate::id::{AttemptId, ExecutionId};
+use crate::json::storable_text;
 use crate::store::read::{attempts, events, executions};
+
+/// Longest name, pattern or path that somebody may set, in characters.
+const LONGEST: usize = 100;
+
+/// A name, pattern or path as somebody set it; or what is wrong with it.
+fn named(field: &str, text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > LONGEST || *text != storable_text(text) {
+        return Err(format!("{field}: must be 1 to {LONGEST} characters long, without NUL"));
+    }
+    Ok(text.to_owned())
+}
 
 /// Every path of it.
 pub fn routes(app: &mut ServiceConfig) {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{LONGEST, named};
 use crate::agent::policy::{Condition, Policy, Rule};
 use crate::agent::{Asking, Expiry};
 use crate::json::storable_text;
@@ -12,8 +13,6 @@ use crate::store::policies::{self, Stored};
 use crate::web::body::{Body, reply};
 use crate::web::{Problem, State, deciding};
 
-/// Longest name, pattern or path, in characters.
-const LONGEST: usize = 100;
 /// Most policies that there can be: a server goes through all of them for each call.
 const MOST: usize = 1000;
 
@@ -76,13 +75,6 @@ pub struct Wish {
 
 impl Wish {
     fn policy(&self) -> Result<Policy, String> {
-        let named = |field: &str, text: &str| {
-            let text = text.trim();
-            if text.is_empty() || text.chars().count() > LONGEST || *text != storable_text(text) {
-                return Err(format!("{field}: must be 1 to {LONGEST} characters long, without NUL"));
-            }
-            Ok(text.to_owned())
-        };
         let mut is = self.above.map(Condition::Above);
         if !self.equals.is_null() {
             if is.replace(Condition::Equals(self.equals.clone())).is_some() {

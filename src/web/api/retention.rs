@@ -7,14 +7,13 @@ use serde_json::{Value, json};
 
 use super::bulk::{keep, kept};
 use super::queues::{NAME, typed};
+use super::{LONGEST, named};
 use crate::json::storable_text;
 use crate::store::retention::{self, Policy, Stored};
 use crate::web::body::{Body, reply};
 use crate::web::wire::who;
 use crate::web::{Problem, State};
 
-/// Longest name, in characters.
-const LONGEST: usize = 100;
 /// Most policies that there can be: each is looked at every hour.
 const MOST: usize = 100;
 
@@ -63,17 +62,14 @@ pub async fn set(
 
 /// Set a policy, or replace the one of its name.
 pub async fn put(state: &State, wish: &Wish, otherwise: &str) -> Result<(), Problem> {
-    let name = wish.name.trim();
-    if name.is_empty() || name.chars().count() > LONGEST || *name != storable_text(name) {
-        return Err(Problem::new(400, format!("name: must be 1 to {LONGEST} characters long, without NUL")));
-    }
+    let name = named("name", &wish.name).map_err(|why| Problem::new(400, why))?;
     let all = retention::list(&state.runtime.pool().get().await?).await?;
     if all.len() >= MOST && !all.iter().any(|stored| stored.policy.name == name) {
         return Err(Problem::new(409, format!("there are {MOST} policies already; remove some")));
     }
     let by = typed(wish.by.as_deref(), NAME).unwrap_or_else(|| otherwise.to_owned());
-    let (name, filter) = (name.to_owned(), wish.filter.clone());
-    let policy = Policy { name, filter, keep_secs: keep(&wish.keep)?, export: wish.export };
+    let policy =
+        Policy { name, filter: wish.filter.clone(), keep_secs: keep(&wish.keep)?, export: wish.export };
     Ok(state.runtime.set_retention(&policy, &by).await?)
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::queues::{NAME, typed};
+use super::{LONGEST, named};
 use crate::json::storable_text;
 use crate::notify::{new_secret, read_secret};
 use crate::store::outbox::{self, Delivery, Stored, Webhook};
@@ -17,8 +18,6 @@ use crate::web::body::{Body, reply};
 use crate::web::wire::who;
 use crate::web::{Problem, State};
 
-/// Longest name or pattern, in characters.
-const LONGEST: usize = 100;
 /// Longest address, in bytes.
 const LONGEST_URL: usize = 2000;
 /// Most webhooks that there can be: all are looked at for each question.
@@ -94,13 +93,6 @@ pub struct Wish {
 
 impl Wish {
     fn webhook(&self) -> Result<Webhook, String> {
-        let named = |field: &str, text: &str| {
-            let text = text.trim();
-            if text.is_empty() || text.chars().count() > LONGEST || *text != storable_text(text) {
-                return Err(format!("{field}: must be 1 to {LONGEST} characters long, without NUL"));
-            }
-            Ok(text.to_owned())
-        };
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let url = self.url.trim();
         let is_url = url.len() <= LONGEST_URL
@@ -216,13 +208,17 @@ fn told(delivery: &Delivery) -> Value {
 
 /// `GET /api/v1/deliveries`: the newest hundred.
 pub async fn deliveries(state: Data<State>, which: Query<Which>) -> Result<HttpResponse, Problem> {
-    let webhook = typed(which.webhook.as_deref(), NAME);
-    let about = match which.about.as_deref().filter(|about| !about.is_empty()) {
-        None => None,
-        Some(about) => Some(about.parse().map_err(|_| Problem::new(400, "about: is no id"))?),
-    };
     let db = state.runtime.pool().get().await?;
-    let all = outbox::deliveries(&db, SHOWN, webhook.as_deref(), about).await?;
+    let of = typed(which.webhook.as_deref(), NAME);
+    let all = match which.about.as_deref().filter(|about| !about.is_empty()) {
+        None => outbox::deliveries(&db, SHOWN, of.as_deref()).await?,
+        Some(about) => {
+            let about = about.parse().map_err(|_| Problem::new(400, "about: is no id"))?;
+            let mut all = outbox::about(&db, SHOWN, about).await?;
+            all.retain(|delivery| of.as_ref().is_none_or(|of| delivery.webhook == *of));
+            all
+        }
+    };
     Ok(reply(&json!({ "deliveries": all.iter().map(told).collect::<Vec<_>>() })))
 }
 

@@ -300,16 +300,10 @@ pub async fn new(state: Data<State>, sent: Query<Sent>, viewer: Viewer) -> Resul
 }
 
 async fn ask(state: &State, sent: &Sent, wrong: String, viewer: Viewer) -> Result<HttpResponse, Problem> {
-    let counted = state.runtime.count_bulk(&sent.q, 0.0).await;
-    let (count, wrong) = match counted {
+    let counted = state.runtime.count_bulk(&sent.q, 0.0).await.map_err(Problem::from);
+    let (count, wrong) = match form::obeyed(counted)? {
         Ok(count) => (Some(count), wrong),
-        Err(error) => {
-            let problem = Problem::from(error);
-            if problem.status() >= 500 {
-                return Err(problem);
-            }
-            (None, shown::sentence(&problem.to_string()))
-        }
+        Err(unread) => (None, unread),
     };
     let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let words = |found: usize| shown::many(i64::try_from(found).unwrap_or(i64::MAX), "run");
@@ -360,12 +354,9 @@ pub async fn start(
         Ok(wanted) => state.runtime.start_bulk(&wanted).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };
-    match begun {
+    match form::obeyed(begun)? {
         Ok(id) => Ok(form::see(&format!("/bulk/{id}"))),
-        Err(problem) if problem.status() < 500 => {
-            ask(&state, &sent, shown::sentence(&problem.to_string()), viewer).await
-        }
-        Err(problem) => Err(problem),
+        Err(wrong) => ask(&state, &sent, wrong, viewer).await,
     }
 }
 

@@ -181,14 +181,12 @@ pub async fn set(
         export: !sent.export.is_empty(),
         by: None,
     };
-    match api::put(&state, &wish, &by).await {
+    match form::obeyed(api::put(&state, &wish, &by).await)? {
         Ok(()) => Ok(form::see("/bulk/retention")),
-        Err(problem) if problem.status() < 500 => {
+        Err(wrong) => {
             let all = retention::list(&state.runtime.pool().get().await?).await?;
-            let wrong = shown::sentence(&shown::text(&problem.to_string()));
             draw(&state, &all, Form { wrong, ..sent }, &viewer).await
         }
-        Err(problem) => Err(problem),
     }
 }
 

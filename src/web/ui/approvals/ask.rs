@@ -81,7 +81,7 @@ pub async fn look(db: &impl GenericClient, id: ApprovalId) -> Result<Seen, Probl
     let execution = approval.brief.execution;
     let votes = approvals::votes(db, execution, id).await?;
     let before = approvals::before(db, &approval.brief.tool).await?;
-    let told = outbox::deliveries(db, TOLD, None, Some(id.into())).await?;
+    let told = outbox::about(db, TOLD, id.into()).await?;
     let head = run::head(db, execution).await?;
     let last = head.messages;
     let messages = run::messages(db, execution, (last - MESSAGES + 1).max(1), last).await?;

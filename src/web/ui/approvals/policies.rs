@@ -192,14 +192,12 @@ pub async fn set(
         Ok(wish) => api::put(&state, wish, "a person", &request).await,
         Err(why) => Err(Problem::new(400, why)),
     };
-    match put {
+    match form::obeyed(put)? {
         Ok(()) => Ok(form::see("/approvals/policies")),
-        Err(problem) if problem.status() < 500 => {
+        Err(wrong) => {
             let all = policies::list(&state.runtime.pool().get().await?).await?;
-            let wrong = shown::sentence(&shown::text(&problem.to_string()));
             draw(&all, Form { wrong, ..sent }, &viewer)
         }
-        Err(problem) => Err(problem),
     }
 }
 

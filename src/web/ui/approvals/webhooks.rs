@@ -228,7 +228,7 @@ async fn draw(state: &State, form: Form, secret: String, viewer: &Viewer) -> Res
     let status = if form.wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let db = state.runtime.pool().get().await?;
     let all = outbox::list(&db).await?;
-    let deliveries = outbox::deliveries(&db, SHOWN, None, None).await?;
+    let deliveries = outbox::deliveries(&db, SHOWN, None).await?;
     drop(db);
     let cli = format!("tenure approvals webhook list{}", viewer.server_flag());
     page(
@@ -290,14 +290,10 @@ pub async fn set(
 ) -> Result<HttpResponse, Problem> {
     let sent = sent.into_inner();
     let by = form::sender(&request, &sent.token)?;
-    match api::put(&state, &sent.wish(), &by).await {
+    match form::obeyed(api::put(&state, &sent.wish(), &by).await)? {
         Ok(None) => Ok(form::see("/approvals/webhooks")),
         Ok(Some(secret)) => draw(&state, Form::fresh(), secret, &viewer).await,
-        Err(problem) if problem.status() < 500 => {
-            let wrong = shown::sentence(&shown::text(&problem.to_string()));
-            draw(&state, Form { wrong, ..sent }, String::new(), &viewer).await
-        }
-        Err(problem) => Err(problem),
+        Err(wrong) => draw(&state, Form { wrong, ..sent }, String::new(), &viewer).await,
     }
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::json;
 use crate::web::Problem;
+use crate::web::ui::shown;
 
 const COOKIE: &str = "tenure_form";
 /// Longest reason that is taken, in characters.
@@ -56,6 +57,18 @@ pub fn sender(request: &HttpRequest, token: &str) -> Result<String, Problem> {
 /// A reason as somebody typed it, storable and of bounded length; empty when none was given.
 pub fn reason(typed: &str) -> String {
     json::storable_text(typed.trim()).chars().take(REASON).collect()
+}
+
+/// What came of what a form says: done, or the reason why not, as a sentence to show with the form. What is no fault of the
+/// form stays an error.
+pub fn obeyed<T>(outcome: Result<T, Problem>) -> Result<Result<T, String>, Problem> {
+    match outcome {
+        Ok(done) => Ok(Ok(done)),
+        Err(problem) if problem.status() < 500 => {
+            Ok(Err(shown::sentence(&shown::text(&problem.to_string()))))
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Go on at `address` after a form did its work.
