@@ -153,7 +153,7 @@ impl<'a> Step<'a> {
         if tool.max_calls.is_some() {
             *self.state.used.entry(call.name.clone()).or_default() += 1;
         }
-        if tool.kind == ToolKind::Human || self.is_gated(call) {
+        if self.is_question(call) || self.is_gated(call) {
             let task = Task::Approval { turn, call: index };
             self.state.open.push(task);
             let (id, name) = (call.id.clone(), call.name.clone());
@@ -203,6 +203,12 @@ impl<'a> Step<'a> {
         let call = calls.get(usize::from(task.call()));
         matches!(task, Task::Approval { .. })
             && call.and_then(|c| self.agent.tool(&c.name)).is_some_and(|tool| tool.kind != ToolKind::Human)
+    }
+
+    /// Whether a person answers a call in the tool's place.
+    fn is_question(&self, call: &Call) -> bool {
+        call.gated != Some(false)
+            && self.agent.tool(&call.name).is_some_and(|tool| tool.kind == ToolKind::Human)
     }
 
     /// Whether a call waits until a person has let it go.

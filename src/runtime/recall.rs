@@ -13,8 +13,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Runtime;
 use super::batch::Batch;
+use super::{Runtime, Shared};
 use crate::id::ExecutionId;
 use crate::json::Json;
 use crate::store::{self, read};
@@ -212,7 +212,17 @@ impl Runtime {
     ///
     /// [`store::Error`]
     pub async fn conversation(&self, id: ExecutionId, upto: u32) -> Result<Conversation, store::Error> {
-        let recall = &self.shared.recall;
+        self.shared.conversation(id, upto).await
+    }
+}
+
+impl Shared {
+    pub(super) async fn conversation(
+        &self,
+        id: ExecutionId,
+        upto: u32,
+    ) -> Result<Conversation, store::Error> {
+        let recall = &self.recall;
         let known = recall.known(id);
         let many = usize::try_from(upto).unwrap_or(usize::MAX);
         if let Some(known) = &known
@@ -227,7 +237,7 @@ impl Runtime {
         entries.truncate(many);
         let after = i32::try_from(entries.len()).unwrap_or(i32::MAX);
         let upto = i32::try_from(upto).unwrap_or(i32::MAX);
-        let db = self.shared.pool.get().await?;
+        let db = self.pool.get().await?;
         let (input, messages) = futures_util::join!(
             async {
                 match input {

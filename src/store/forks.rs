@@ -18,7 +18,7 @@ const ATTEMPTS: &str = include_str!("../../sql/forks/attempts.sql");
 const CALLED: &str = include_str!("../../sql/forks/called.sql");
 const FAILED_AT: &str = include_str!("../../sql/forks/failed_at.sql");
 const TASK_OF: &str = include_str!("../../sql/forks/task_of.sql");
-const RECORDED: &str = include_str!("../../sql/forks/recorded.sql");
+const ASKED_AGAIN: &str = include_str!("../../sql/forks/asked_again.sql");
 const OF: &str = include_str!("../../sql/forks/of.sql");
 pub(super) const COPY: &str = include_str!("../../sql/forks/copy.sql");
 
@@ -48,15 +48,19 @@ pub struct Origin {
     pub is_replay: bool,
 }
 
-/// What a call came to in the run that is replayed.
+/// A call of a replay.
 #[derive(Debug)]
-pub struct Recorded {
-    /// Whether it returned.
-    pub is_completed: bool,
-    /// What it returned.
-    pub output: Option<Json>,
-    /// Why it did not.
-    pub error: Option<String>,
+pub struct AskedAgain {
+    /// Its turn.
+    pub turn: u32,
+    /// Which call of the turn.
+    pub call: u16,
+    /// How many messages the replay has.
+    pub messages: u32,
+    /// The run that is replayed.
+    pub original: ExecutionId,
+    /// How many messages that one has.
+    pub recorded: u32,
 }
 
 /// One event of a run with what is needed to decide again.
@@ -169,25 +173,25 @@ pub async fn origin(db: &impl GenericClient, id: ExecutionId) -> Result<Origin, 
     })
 }
 
-/// What the call that is `attempt` of a replay came to in its original; `None` when that never made it.
+/// Which call attempt `attempt` of a replay is.
 ///
 /// # Errors
 ///
 /// [`Error::Postgres`], [`Error::Unavailable`]
-pub async fn recorded(
+pub async fn asked_again(
     db: &impl GenericClient,
     replay: ExecutionId,
     attempt: AttemptId,
-) -> Result<Option<Recorded>, Error> {
-    let row = db.query_opt(&db.prepare_cached(RECORDED).await?, &[&replay, &attempt]).await?;
-    row.map(|row| {
-        Ok(Recorded {
-            is_completed: row.try_get("is_completed")?,
-            output: row.try_get("output")?,
-            error: row.try_get("error")?,
-        })
+) -> Result<AskedAgain, Error> {
+    let row = db.query_one(&db.prepare_cached(ASKED_AGAIN).await?, &[&replay, &attempt]).await?;
+    let number = |name| row.try_get(name).map(|n: i32| u32::try_from(n).unwrap_or(0));
+    Ok(AskedAgain {
+        turn: number("turn")?,
+        call: u16::try_from(row.try_get::<_, i16>("call")?).unwrap_or(0),
+        messages: number("messages")?,
+        original: row.try_get("original")?,
+        recorded: number("recorded")?,
     })
-    .transpose()
 }
 
 /// What happened up to event `upto`.

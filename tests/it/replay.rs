@@ -37,10 +37,10 @@ async fn replay(server: &Server, id: &str, how: Value) -> String {
     answer["executionId"].as_str().unwrap().to_owned()
 }
 
-/// What a run's tools returned, in order.
+/// What a run's tools returned, or people in their place, in order.
 async fn returned(server: &Server, id: &str) -> Vec<String> {
-    let told = server.conversation(id).await.into_iter();
-    told.filter(|(role, _)| role == "tool").map(|(_, text)| text).collect()
+    let told = server.conversation(id).await.into_iter().filter(|(role, _)| role == "tool");
+    told.map(|(_, text)| text.strip_prefix("Error: ").unwrap_or(&text).to_owned()).collect()
 }
 
 #[tokio::test]
@@ -102,4 +102,53 @@ async fn the_command_line_and_the_page_begin_replays_too() {
     let told = server.get(&format!("/execution/{copy}/events.txt")).await.text;
     assert!(told.contains("the input and what tools return are"), "{told}");
     invariants::hold(&database.connect().await, &[id, copy, again]).await;
+}
+
+#[tokio::test]
+async fn what_people_said_is_told_again_and_nobody_is_asked() {
+    let database = TestDb::new().await;
+    let server = Server::start(&database).await;
+    let refund = |amount: u32| call("refund", &json!({ "amount": amount }));
+    let ask = call("ask", &json!({ "what": "colour" }));
+    let model = script(&[refund(900), refund(20), ask.clone(), ask, says("done")]);
+    let mut tools = tools(["refund", "ask"]);
+    tools[0]["approvalRequired"] = json!(true);
+    tools[1]["toolType"] = json!("human");
+    let id = server.start_run(&agent("people", &model, tools), "Go.").await;
+    for decision in [
+        json!({ "decision": "deny", "by": "mira", "reason": "too much" }),
+        json!({ "decision": "approve", "by": "mira", "arguments": { "amount": 10 } }),
+        json!({ "decision": "answer", "by": "mira", "answer": "green" }),
+        json!({ "decision": "answer", "by": "mira", "answer": "red" }),
+    ] {
+        let question = approvals::only(&server, &id).await;
+        approvals::decide(&server, &question, &decision).await.ok();
+        if decision["decision"] == "approve" {
+            let task = server.take("refund").await;
+            server.complete(&task, &json!({ "paid": task["inputData"]["amount"] })).await;
+        }
+    }
+    server.until(&id, "COMPLETED").await;
+    let said = returned(&server, &id).await;
+    for (text, part) in said.iter().zip(["too much", "{\"paid\":10}", "green", "red"]) {
+        assert!(text.contains(part), "no {part} in {said:?}");
+    }
+
+    // A fork has what was answered in its copied part.
+    let at = server.events(&id).await.len() - 1;
+    let fork = server.post(&format!("/api/v1/executions/{id}/fork"), &json!({ "at": at })).await.ok();
+    let fork = fork["executionId"].as_str().unwrap().to_owned();
+    server.until(&fork, "COMPLETED").await;
+    let mut runs = vec![id, fork];
+    for n in 0..2 {
+        let copy = replay(&server, &runs[n].clone(), json!({})).await;
+        server.until(&copy, "COMPLETED").await;
+        assert_eq!(returned(&server, &copy).await, said);
+        runs.push(copy);
+    }
+    assert_eq!(server.poll("refund", 1).await, [Value::Null; 0], "refund was called");
+    let db = database.connect().await;
+    let asked = "select count(*) from tenure.approvals where execution_id::text = any($1)";
+    assert_eq!(db.query_one(asked, &[&runs[1..].to_vec()]).await.unwrap().get::<_, i64>(0), 0);
+    invariants::hold(&db, &runs).await;
 }
