@@ -158,7 +158,7 @@ impl About {
                 "select current_setting('server_version'), pg_size_pretty(pg_database_size(current_database())),
                         (select count(*) from tenure.executions), (select count(*) from tenure.tasks),
                         (select count(*) from tenure.events),
-                        (select last_seq from tenure.executions where id = $1::text::uuid)",
+                        (select p.events from tenure.progress($1::text::uuid) p)",
                 &[&database.long_run],
             )
             .await?;

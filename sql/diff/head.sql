@@ -3,7 +3,8 @@
 select e.id, e.agent, e.version, v.definition ->> 'model' as model, e.status, left(e.reason, 1000) as reason,
        case when pg_column_size(e.input) < 4000000 then left(e.input ->> 'prompt', 4000) end as prompt,
        case when pg_column_size(e.output) < 4000000 then left(e.output ->> 'result', 4000) end as result,
-       coalesce((e.state ->> 'turn')::integer, 0) as turns, e.last_seq as events, e.created_at
+       coalesce((p.state ->> 'turn')::integer, 0) as turns, p.events, e.created_at
   from tenure.executions e
+ cross join lateral tenure.progress(e.id) p
   join tenure.agent_versions v on v.name = e.agent and v.version = e.version
  where e.id = $1

@@ -1,2 +1,4 @@
 -- The newest event of executions $1.
-select id, last_seq from tenure.executions where id = any($1::uuid[])
+select n.id, p.events as last_seq
+  from unnest($1::uuid[]) as n (id)
+ cross join lateral tenure.progress(n.id) p

@@ -4,9 +4,10 @@
 -- at or before, $7 how many, $8 after how many, $9 an execution's id
 -- Returns: as executions/get.sql
 -- Plan: ids sort by time, so the order needs no sort; the pattern is looked for in what the other conditions leave.
-select id, agent, version, status, reason, input, context, output, last_seq, start_key, session_id, domains, priority,
-       created_at, updated_at, ended_at
-  from tenure.executions
+select e.id, e.agent, e.version, e.status, e.reason, e.input, e.context, e.output, p.events as last_seq, e.start_key, e.session_id,
+       e.domains, e.priority, e.created_at, p.at as updated_at, e.ended_at
+  from tenure.executions e
+ cross join lateral tenure.progress(e.id) p
  where ($1::text[] is null or status = any($1))
    and ($2::text[] is null or agent = any($2))
    and ($3::text is null or session_id = $3)

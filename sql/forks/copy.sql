@@ -1,22 +1,21 @@
 -- Begin executions that go on from others: each with a copy of its original's history up to an event. Originals are
 -- only read, and what is read of them never changes; they are kept from being deleted meanwhile.
 --
--- Parameters, one array each: $1 id, $2 original, $3 its event, $4 messages up to there, $5 version, $6 input, $7 state,
--- $8 context, $9 start key, $10 fork, retry, restart, rerun or replay;
--- then one array element per copied attempt: $11 id of the new execution, $12 old attempt, $13 new attempt, $14 whether
--- it had ended by then, $15 another input and $16 another output (nulls: as they were)
+-- Parameters, one array each: $1 id, $2 original, $3 its event, $4 messages up to there, $5 version, $6 input, $7 context,
+-- $8 start key, $9 fork, retry, restart, rerun or replay;
+-- then one array element per copied attempt: $10 id of the new execution, $11 old attempt, $12 new attempt, $13 whether
+-- it had ended by then, $14 another input and $15 another output (nulls: as they were)
 -- Does nothing unless the transaction has been opened (src/runtime/commit.rs).
 -- Returns: id of each one that was inserted: not those whose key is taken, nor those that were inserted before
 with forked as (
     insert into tenure.executions
-           (id, agent, version, status, input, state, context, last_seq, start_key, session_id, domains, domain, priority,
-            deadline, created_at, updated_at, forked_from, forked_at, forked_as)
-    select n.id, o.agent, n.version, 'running', n.input, n.state, n.context, n.at, n.start_key, o.session_id, o.domains,
-           o.domain, o.priority, clock_timestamp() + (o.deadline - o.created_at), clock_timestamp(), clock_timestamp(),
+           (id, agent, version, status, input, context, start_key, session_id, domains, domain, priority,
+            deadline, created_at, forked_from, forked_at, forked_as)
+    select n.id, o.agent, n.version, 'running', n.input, n.context, n.start_key, o.session_id, o.domains,
+           o.domain, o.priority, clock_timestamp() + (o.deadline - o.created_at), clock_timestamp(),
            o.id, n.at, n.way
-      from unnest($1::uuid[], $2::uuid[], $3::integer[], $5::integer[], $6::json[], $7::json[], $8::json[], $9::text[],
-                  $10::text[])
-           as n (id, original, at, version, input, state, context, start_key, way)
+      from unnest($1::uuid[], $2::uuid[], $3::integer[], $5::integer[], $6::json[], $7::json[], $8::text[], $9::text[])
+           as n (id, original, at, version, input, context, start_key, way)
       join tenure.executions o on o.id = n.original
      where not exists (select from tenure.executions e where e.id = n.id)   -- the same fork again, after a lost answer
        and current_setting('tenure.deciding', true) = 'on'
@@ -26,7 +25,7 @@ with forked as (
     returning id, forked_from, forked_at
 ), copied as materialized (
     select f.id, f.forked_from, m.old, m.new, m.has_ended, m.input, m.output
-      from unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::boolean[], $15::json[], $16::json[])
+      from unnest($10::uuid[], $11::uuid[], $12::uuid[], $13::boolean[], $14::json[], $15::json[])
            as m (id, old, new, has_ended, input, output)
       join forked f on f.id = m.id
 ), events as (

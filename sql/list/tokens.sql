@@ -2,10 +2,11 @@
 -- Returns: executions, prompt, completion
 -- Plan: the end of the primary key; the results of runs that have copies.
 select count(*) as executions,
-       coalesce(sum((e.state ->> 'prompt_tokens')::bigint - coalesce(c.prompt, 0)), 0)::bigint         as prompt,
-       coalesce(sum((e.state ->> 'completion_tokens')::bigint - coalesce(c.completion, 0)), 0)::bigint as completion
-  from (select id, state, forked_at from tenure.executions
+       coalesce(sum((p.state ->> 'prompt_tokens')::bigint - coalesce(c.prompt, 0)), 0)::bigint         as prompt,
+       coalesce(sum((p.state ->> 'completion_tokens')::bigint - coalesce(c.completion, 0)), 0)::bigint as completion
+  from (select id, forked_at from tenure.executions
          where id >= tenure.id_at(now() - interval '24 hours') order by id desc limit $1) e
+  left join lateral tenure.progress(e.id) p on true
   left join lateral (
         select sum(r.prompt_tokens) as prompt, sum(r.completion_tokens) as completion
           from tenure.results r

@@ -9,10 +9,11 @@ select e.id, e.agent, e.version, e.status, left(e.reason, 500) as reason,
             else '(a large prompt; the page of the run has it)' end as prompt,
        case when pg_column_size(e.output) < 100000 then left(e.output ->> 'result', 400)
             when e.output is not null then '(a large answer; the page of the run has it)' end as result,
-       coalesce((e.state ->> 'turn')::integer, 0) as turn,
-       coalesce((e.state ->> 'prompt_tokens')::bigint, 0) + coalesce((e.state ->> 'completion_tokens')::bigint, 0) as tokens,
+       coalesce((p.state ->> 'turn')::integer, 0) as turn,
+       coalesce((p.state ->> 'prompt_tokens')::bigint, 0) + coalesce((p.state ->> 'completion_tokens')::bigint, 0) as tokens,
        left(e.session_id, 200) as session_id, e.created_at, e.ended_at, w.code, w.text, w.hint, w.reasons
   from tenure.executions e
+  left join lateral tenure.progress(e.id) p on true
   left join lateral (
         select code, text, hint, count(*) over () as reasons
           from tenure.why_waiting y

@@ -3,8 +3,9 @@
 -- created_at, updated_at, ended_at, deadline, priority, domain, forked_from, forked_at, forked_as
 select id, agent, version, status, left(reason, 2000) as reason,
        case when pg_column_size(input) < 4000000 then left(input ->> 'prompt', 1000) end as prompt,
-       coalesce((state ->> 'turn')::integer, 0) as turn, coalesce((state ->> 'messages')::integer, 0) as messages,
-       last_seq, left(start_key, 500) as start_key, left(session_id, 500) as session_id, created_at, updated_at, ended_at,
+       coalesce((p.state ->> 'turn')::integer, 0) as turn, coalesce((p.state ->> 'messages')::integer, 0) as messages,
+       p.events as last_seq, left(start_key, 500) as start_key, left(session_id, 500) as session_id, created_at, p.at as updated_at, ended_at,
        deadline, priority, domain, forked_from, forked_at, forked_as
-  from tenure.executions
+  from tenure.executions e
+ cross join lateral tenure.progress(e.id) p
  where id = $1

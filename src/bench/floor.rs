@@ -68,7 +68,7 @@ async fn rows(
     let state = crate::json::Json::from_text(STATE.into())?;
     let input = crate::json::Json::from_text(INPUT.into())?;
     let output = crate::json::Json::from_text(output.into())?;
-    db.execute(include_str!("sql/step_start.sql"), &[&executions, &before, &state, &Some(1_i64)]).await?;
+    db.execute(include_str!("sql/step_start.sql"), &[&executions, &before, &Some(1_i64)]).await?;
     let write = db.prepare(include_str!("sql/step.sql")).await?;
     let mut n = 1;
     while !stop.load(Ordering::Relaxed) {
@@ -118,7 +118,7 @@ async fn own(
     let input = crate::json::Json::from_text(INPUT.into())?;
     let output = crate::json::Json::from_text(output.into())?;
     let nobody: Option<i64> = None;
-    db.execute(include_str!("sql/step_start.sql"), &[&executions, &attempts, &state, &nobody]).await?;
+    db.execute(include_str!("sql/step_start.sql"), &[&executions, &attempts, &nobody]).await?;
     let claim = db.prepare(include_str!("sql/own_claim.sql")).await?;
     let write = db.prepare(include_str!("sql/step.sql")).await?;
     let worker = i64::try_from(worker)?;

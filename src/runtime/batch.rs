@@ -48,7 +48,10 @@ pub(super) struct Live {
     pub settled: Vec<AttemptId>,
     /// Decisions that it took notice of in this batch.
     pub delivered: Vec<ApprovalId>,
-    touched: bool,
+    /// Its newest event in this batch, which tells where it stands.
+    newest: Option<usize>,
+    /// Its status as stored.
+    status: Status,
     release: bool,
     withdraw: bool,
     /// It waited for people in this batch.
@@ -70,9 +73,9 @@ impl Live {
     pub fn locked(row: Locked, agent: Arc<Agent>) -> Self {
         let domains =
             row.domains.as_ref().and_then(|d| serde_json::from_str(d.text()).ok()).unwrap_or_default();
-        let is_replay = row.is_replay;
+        let (status, is_replay) = (row.status, row.is_replay);
         let live = Self::new(row.id, agent, row.state, row.context, row.priority, domains, row.seq, row.at);
-        Self { is_replay, ..live }
+        Self { is_replay, status, ..live }
     }
 
     pub fn begun(start: &super::Start, at: Timestamp) -> Self {
@@ -121,7 +124,8 @@ impl Live {
             settled: vec![],
             delivered: vec![],
             asked: false,
-            touched: false,
+            newest: None,
+            status: Status::Running,
             release: false,
             withdraw: false,
         }
@@ -459,7 +463,6 @@ impl Batch {
     ) {
         live.asked |= live.state.open.iter().any(|task| matches!(task, Task::Approval { .. }));
         live.state = state;
-        live.touched = true;
         if !cause.kind.is_empty() {
             self.event(live, cause.kind, cause.attempt, cause.data.clone());
         }
@@ -744,8 +747,9 @@ impl Batch {
         data: Option<Json>,
     ) {
         live.seq += 1;
-        live.touched = true;
-        self.events.push(NewEvent { execution: live.id, seq: live.seq, kind, attempt, data, at: live.at });
+        live.newest = Some(self.events.len());
+        let (execution, seq, at) = (live.id, live.seq, live.at);
+        self.events.push(NewEvent { execution, seq, kind, attempt, data, at, state: None });
     }
 
     #[expect(clippy::too_many_arguments, reason = "the columns of a row")]
@@ -764,9 +768,8 @@ impl Batch {
 
     /// All items of `live` are decided: what is stored of it.
     pub fn close(&mut self, live: Live) {
-        if !live.touched {
-            return;
-        }
+        let Some(newest) = live.newest else { return };
+        self.events[newest].state = Some(Json::of(&live.state));
         let status = live.state.status;
         if live.withdraw {
             self.withdraw.push(live.id);
@@ -783,7 +786,7 @@ impl Batch {
             id: live.id,
             status: status.name(),
             reason: live.reason,
-            state: Json::of(&live.state),
+            is_changed: status != live.status || live.context_changed,
             context: live.context_changed.then_some(live.context),
             output: live.output,
             seq: live.seq,

@@ -329,7 +329,6 @@ fn built(
         messages: i32::try_from(point.messages).unwrap_or(i32::MAX),
         version,
         input,
-        state: Json::of(&point.state),
         context,
         key: wanted.key.clone().filter(|k| !k.trim().is_empty()),
         way: wanted.way(),

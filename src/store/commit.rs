@@ -3,14 +3,17 @@
 //! A committer prepares them once on its own connection, because they are sent without waiting for one another: a
 //! statement that still had to be prepared would be overtaken by the `commit` behind it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use futures_util::join;
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::queue::Lease;
+use super::read::executions::status_of;
 use super::{Error, GenericClient, approvals};
-use crate::engine::{State, Task};
+use crate::engine::{State, Status, Task};
 use crate::id::{AttemptId, ExecutionId};
 use crate::json::Json;
 
@@ -19,6 +22,7 @@ pub struct Statements {
     start: Statement,
     find_by_key: Statement,
     lock: Statement,
+    progress: Statement,
     advance: Statement,
     take: Statement,
     fate: Statement,
@@ -51,8 +55,6 @@ pub struct NewExecution {
     pub version: i32,
     /// Input.
     pub input: Json,
-    /// First state.
-    pub state: Json,
     /// First context.
     pub context: Json,
     /// Idempotency key.
@@ -78,6 +80,8 @@ pub struct Locked {
     pub agent: String,
     /// Agent version.
     pub version: i32,
+    /// Its status as stored.
+    pub status: Status,
     /// Where it stands.
     pub state: State,
     /// What its tools share.
@@ -94,7 +98,7 @@ pub struct Locked {
     pub at: Timestamp,
 }
 
-/// What is stored of a locked execution.
+/// What becomes of a locked execution.
 #[derive(Debug)]
 pub struct Advanced {
     /// Its id.
@@ -103,8 +107,6 @@ pub struct Advanced {
     pub status: &'static str,
     /// Why it ended.
     pub reason: Option<String>,
-    /// Where it stands.
-    pub state: Json,
     /// What its tools share, when it changed.
     pub context: Option<Json>,
     /// Its result, when it ended.
@@ -115,6 +117,8 @@ pub struct Advanced {
     pub at: Timestamp,
     /// Whether it has ended.
     pub ended: bool,
+    /// Whether more of it changes than its progress, which its newest event has.
+    pub is_changed: bool,
 }
 
 /// An attempt whose queue row was taken.
@@ -268,6 +272,8 @@ pub struct NewEvent {
     pub data: Option<Json>,
     /// When.
     pub at: Timestamp,
+    /// Where the execution stands after it, when it is the newest.
+    pub state: Option<Json>,
 }
 
 /// A message of the conversation.
@@ -344,6 +350,7 @@ impl Statements {
             start: db.prepare(include_str!("../../sql/executions/insert.sql")).await?,
             find_by_key: db.prepare(include_str!("../../sql/executions/find_by_key.sql")).await?,
             lock: db.prepare(include_str!("../../sql/executions/lock.sql")).await?,
+            progress: db.prepare(include_str!("../../sql/executions/progress.sql")).await?,
             advance: db.prepare(include_str!("../../sql/executions/advance.sql")).await?,
             take: db.prepare(include_str!("../../sql/queue/take.sql")).await?,
             fate: db.prepare(include_str!("../../sql/queue/fate.sql")).await?,
@@ -383,7 +390,6 @@ impl Statements {
                     &column!(rows, r => &r.agent),
                     &column!(rows, r => r.version),
                     &column!(rows, r => &r.input),
-                    &column!(rows, r => &r.state),
                     &column!(rows, r => &r.context),
                     &column!(rows, r => r.key.as_ref()),
                     &column!(rows, r => r.session.as_ref()),
@@ -419,26 +425,34 @@ impl Statements {
     ///
     /// [`Error`]
     pub async fn lock(&self, db: &Client, ids: &[ExecutionId]) -> Result<Vec<Locked>, Error> {
-        let rows = db.query(&self.lock, &[&ids]).await?;
-        rows.iter()
-            .map(|r| {
-                let state: Json = r.try_get("state")?;
-                let before: Timestamp = r.try_get("updated_at")?;
-                Ok(Locked {
-                    id: r.try_get("id")?,
-                    agent: r.try_get("agent")?,
-                    version: r.try_get("version")?,
-                    state: serde_json::from_str(state.text())
-                        .map_err(|source| Error::Corrupt { what: "executions.state", source })?,
-                    context: r.try_get("context")?,
-                    priority: r.try_get("priority")?,
-                    seq: r.try_get("last_seq")?,
-                    domains: r.try_get("domains")?,
-                    is_replay: r.try_get("is_replay")?,
-                    at: r.try_get::<_, Timestamp>("now")?.max(before),
-                })
-            })
-            .collect()
+        let params: &[&(dyn ToSql + Sync)] = &[&ids];
+        let (locked, progress) = join!(db.query(&self.lock, params), db.query(&self.progress, params));
+        let mut rows: HashMap<ExecutionId, Row> = HashMap::new();
+        for row in locked? {
+            rows.insert(row.try_get("id")?, row);
+        }
+        let mut all = vec![];
+        for p in progress? {
+            let id = p.try_get("id")?;
+            let Some(r) = rows.get(&id) else { continue };
+            let state: Json = p.try_get("state")?;
+            let before: Timestamp = p.try_get("at")?;
+            all.push(Locked {
+                id,
+                agent: r.try_get("agent")?,
+                version: r.try_get("version")?,
+                status: status_of(r.try_get("status")?),
+                state: serde_json::from_str(state.text())
+                    .map_err(|source| Error::Corrupt { what: "events.state", source })?,
+                context: r.try_get("context")?,
+                priority: r.try_get("priority")?,
+                seq: p.try_get("last_seq")?,
+                domains: r.try_get("domains")?,
+                is_replay: r.try_get("is_replay")?,
+                at: p.try_get::<_, Timestamp>("now")?.max(before),
+            });
+        }
+        Ok(all)
     }
 
     /// Take the queue rows of attempts; those that do not come back were too late.
@@ -508,17 +522,16 @@ impl Statements {
     ///
     /// [`Error`]
     pub async fn advance(&self, db: &Client, rows: &[Advanced]) -> Result<(), Error> {
+        let rows: Vec<_> = rows.iter().filter(|r| r.is_changed).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
         let (ids, statuses) = (column!(rows, r => r.id), column!(rows, r => r.status));
-        let (reasons, states) = (column!(rows, r => r.reason.as_ref()), column!(rows, r => &r.state));
-        let (contexts, outputs) =
-            (column!(rows, r => r.context.as_ref()), column!(rows, r => r.output.as_ref()));
-        let (seqs, ats) = (column!(rows, r => r.seq), column!(rows, r => r.at));
-        let ended = column!(rows, r => r.ended);
-        db.execute(
-            &self.advance,
-            &[&ids, &statuses, &reasons, &states, &contexts, &outputs, &seqs, &ats, &ended],
-        )
-        .await?;
+        let (reasons, contexts) =
+            (column!(rows, r => r.reason.as_ref()), column!(rows, r => r.context.as_ref()));
+        let (outputs, ends) =
+            (column!(rows, r => r.output.as_ref()), column!(rows, r => r.ended.then_some(r.at)));
+        db.execute(&self.advance, &[&ids, &statuses, &reasons, &contexts, &outputs, &ends]).await?;
         Ok(())
     }
 
@@ -690,7 +703,8 @@ impl Statements {
         let (ids, seqs) = (column!(rows, r => r.execution), column!(rows, r => r.seq));
         let (kinds, attempts) = (column!(rows, r => r.kind), column!(rows, r => r.attempt));
         let (data, ats) = (column!(rows, r => r.data.as_ref()), column!(rows, r => r.at));
-        db.execute(&self.events, &[&ids, &seqs, &kinds, &attempts, &data, &ats]).await?;
+        let states = column!(rows, r => r.state.as_ref());
+        db.execute(&self.events, &[&ids, &seqs, &kinds, &attempts, &data, &ats, &states]).await?;
         Ok(())
     }
 

@@ -110,8 +110,6 @@ pub struct NewFork {
     pub version: i32,
     /// What it is given.
     pub input: Json,
-    /// Where it stands.
-    pub state: Json,
     /// What its tools share.
     pub context: Json,
     /// Idempotency key.
@@ -319,7 +317,6 @@ impl Statements {
                     &column!(forks.iter(), f => f.messages),
                     &column!(forks.iter(), f => f.version),
                     &column!(forks.iter(), f => &f.input),
-                    &column!(forks.iter(), f => &f.state),
                     &column!(forks.iter(), f => &f.context),
                     &column!(forks.iter(), f => f.key.as_ref()),
                     &column!(forks.iter(), f => f.way),

@@ -436,16 +436,24 @@ async fn fill(client: &Client, many: i64, width: i32) {
         .unwrap();
     client
         .execute(
-            "insert into tenure.executions (id, agent, version, status, input, state, context, output, created_at, ended_at)
+            "insert into tenure.executions (id, agent, version, status, input, context, output, created_at, ended_at)
              select overlay(tenure.id_at(at)::text placing lpad(to_hex(n), 12, '0') from 25 for 12)::uuid, 'many', 1, 'completed',
                     json_build_object('prompt', 'number <' || n || '>', 'rest', repeat(md5(n::text), $2)),
-                    '{\"turn\": 1, \"prompt_tokens\": 10, \"completion_tokens\": 1}', '{}', '{\"result\": \"fine\"}', at, at + interval '3 s'
+                    '{}', '{\"result\": \"fine\"}', at, at + interval '3 s'
                from (select n, now() - ($1 - n) * interval '60 ms' as at from generate_series(1, $1::bigint) n) x",
             &[&many, &width],
         )
         .await
         .unwrap();
-    client.batch_execute("vacuum analyze tenure.executions").await.unwrap();
+    client
+        .batch_execute(
+            "insert into tenure.events (execution_id, seq, kind, at, state)
+             select id, 1, 'completed', ended_at, '{\"turn\": 1, \"prompt_tokens\": 10, \"completion_tokens\": 1}'
+               from tenure.executions where agent = 'many'",
+        )
+        .await
+        .unwrap();
+    client.batch_execute("vacuum analyze tenure.executions, tenure.events").await.unwrap();
 }
 
 #[tokio::test]

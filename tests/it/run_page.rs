@@ -262,10 +262,9 @@ async fn a_long_run(client: &Client, turns: i32) -> String {
             "insert into tenure.agents (name, current) values ('long', 1);
              insert into tenure.agent_versions (name, version, checksum, definition) values ('long', 1, 'c', '{{}}');
              insert into tenure.queues (name) values ('model'), ('lookup') on conflict do nothing;
-             insert into tenure.executions (id, agent, version, status, input, state, context, output, last_seq, created_at, updated_at, ended_at)
+             insert into tenure.executions (id, agent, version, status, input, context, output, created_at, ended_at)
              values ('{id}', 'long', 1, 'completed', '{{\"prompt\":\"a long story\"}}',
-                     '{{\"turn\":{turns},\"messages\":{messages}}}', '{{}}', '{{\"result\":\"the end\"}}', {last},
-                     now() - interval '1 day', now() - interval '1 day' + {turns} * interval '4 s', now() - interval '1 day' + {turns} * interval '4 s');
+                     '{{}}', '{{\"result\":\"the end\"}}', now() - interval '1 day', now() - interval '1 day' + {turns} * interval '4 s');
              insert into tenure.tasks (execution_id, id, kind, turn, attempt, name, call_id, queue_id, input, created_at)
              select '{id}'::uuid, {model}, 'model', g.t, 1, 'demo/long', null, (select id from tenure.queues where name = 'model'), '{{}}'::json, now() - interval '1 day' + (g.t * 4 - 4) * interval '1 s' from generate_series(1, {turns}) g(t)
              union all
@@ -275,16 +274,17 @@ async fn a_long_run(client: &Client, turns: i32) -> String {
                     case kind when 'model' then '{{\"text\":\"going **on**\",\"calls\":[{{\"name\":\"lookup\",\"arguments\":{{}}}}]}}' else '{{\"found\":[1,2,3]}}' end::json,
                     'w-1', created_at + interval '0.1 s', created_at + interval '2 s', case kind when 'model' then 10 end, case kind when 'model' then 5 end
                from tenure.tasks where execution_id = '{id}';
-             insert into tenure.events (execution_id, seq, kind, attempt_id, data, at)
-             select '{id}'::uuid, 1, 'started', null, null, now() - interval '1 day'
+             insert into tenure.events (execution_id, seq, kind, attempt_id, data, at, state)
+             select '{id}'::uuid, 1, 'started', null, null, now() - interval '1 day', null::json
              union all
              select '{id}'::uuid, g.t * 4 - 2 + e.n, e.kind, case when e.n < 2 then {model} else {tool} end,
                     case e.kind when 'model_called' then json_build_object('turn', g.t) end,
-                    now() - interval '1 day' + (g.t * 4 - 4 + e.s) * interval '1 s'
+                    now() - interval '1 day' + (g.t * 4 - 4 + e.s) * interval '1 s', null
                from generate_series(1, {turns}) g(t),
                     (values (0, 'model_called', 0), (1, 'model_replied', 2), (2, 'tool_called', 2), (3, 'tool_returned', 4)) e(n, kind, s)
              union all
-             select '{id}'::uuid, {last}, 'completed', null, null, now() - interval '1 day' + {turns} * interval '4 s';
+             select '{id}'::uuid, {last}, 'completed', null, null, now() - interval '1 day' + {turns} * interval '4 s',
+                    '{{\"status\":\"completed\",\"turn\":{turns},\"messages\":{messages}}}';
              insert into tenure.messages (execution_id, n, role, turn, attempt_id, at)
              select '{id}'::uuid, 1, 'user', 1, null, now() - interval '1 day'
              union all

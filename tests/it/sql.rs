@@ -97,8 +97,8 @@ async fn an_execution(db: &Client, status: &str) {
     db.batch_execute(&format!(
         "insert into tenure.agents (name, current) values ('a', 1);
          insert into tenure.agent_versions (name, version, checksum, definition) values ('a', 1, 'c', '{{}}');
-         insert into tenure.executions (id, agent, version, status, input, state, context, start_key, ended_at)
-         values ('{ID}', 'a', 1, '{status}', '{{}}', '{{}}', '{{}}', 'key', {ended})"
+         insert into tenure.executions (id, agent, version, status, input, context, start_key, ended_at)
+         values ('{ID}', 'a', 1, '{status}', '{{}}', '{{}}', 'key', {ended})"
     ))
     .await
     .unwrap();
@@ -154,8 +154,8 @@ async fn the_database_itself_refuses_what_must_never_be() {
             "results_accepted_once",
         ),
         (
-            "insert into tenure.executions (id, agent, version, status, input, state, context, start_key)
-             values ('ATTEMPT', 'a', 1, 'paused', '{}', '{}', '{}', 'key')",
+            "insert into tenure.executions (id, agent, version, status, input, context, start_key)
+             values ('ATTEMPT', 'a', 1, 'paused', '{}', '{}', 'key')",
             SqlState::UNIQUE_VIOLATION,
             "executions_started_once",
         ),
@@ -180,8 +180,8 @@ async fn the_database_itself_refuses_what_must_never_be() {
             "leased_exactly_when_a_worker_has_it",
         ),
         (
-            "insert into tenure.executions (id, agent, version, status, input, state, context)
-             values ('ATTEMPT', 'a', 2, 'running', '{}', '{}', '{}')",
+            "insert into tenure.executions (id, agent, version, status, input, context)
+             values ('ATTEMPT', 'a', 2, 'running', '{}', '{}')",
             SqlState::FOREIGN_KEY_VIOLATION,
             "agent_version",
         ),
@@ -199,8 +199,8 @@ async fn a_start_key_is_free_again_when_its_run_has_failed() {
     let db = database.connect().await;
     an_execution(&db, "failed").await;
     db.batch_execute(&format!(
-        "insert into tenure.executions (id, agent, version, status, input, state, context, start_key)
-         values ('{ATTEMPT}', 'a', 1, 'running', '{{}}', '{{}}', '{{}}', 'key')"
+        "insert into tenure.executions (id, agent, version, status, input, context, start_key)
+         values ('{ATTEMPT}', 'a', 1, 'running', '{{}}', '{{}}', 'key')"
     ))
     .await
     .unwrap();

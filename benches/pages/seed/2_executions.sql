@@ -29,23 +29,16 @@ select i, at, pg_temp.id_at(at, 'run' || i) as id, status,
                   from generate_series(1, current_setting('bench.runs')::integer) i) s) r;
 
 insert into tenure.executions
-       (id, agent, version, status, reason, input, state, context, output, last_seq, session_id, created_at, updated_at,
-        ended_at)
+       (id, agent, version, status, reason, input, context, output, session_id, created_at, ended_at)
 select r.id, r.agent, r.version, r.status,
        case r.status when 'failed' then 'model demo/echo failed: 503 upstream connect error, 20 tries'
                      when 'timed_out' then 'the execution took longer than 600 seconds'
                      when 'terminated' then 'cancelled by ' || (array['ana', 'bo', 'chi'])[1 + r.i % 3] end,
        ('{"prompt":"Case ' || r.i || ': ' || p.prompt || '","media":[],"session_id":"s-' || r.i / 5 || '"}')::json,
-       case when r.ended_at is null
-            then ('{"status":"' || r.status || '","turn":1,"turn_limit":25,"open":[{"tool":{"turn":1,"call":0}}],'
-                  || '"messages":2,"pass":1,"prompt_tokens":412,"completion_tokens":38}')::json
-            else ('{"status":"' || r.status || '","turn":2,"turn_limit":25,"open":[],"messages":4,"pass":1,'
-                  || '"prompt_tokens":' || 800 + r.i % 4000 || ',"completion_tokens":' || 60 + r.i % 500 || '}')::json end,
        '{}',
        case r.status when 'completed'
             then ('{"result":"Case ' || r.i || ' is done. ' || a.answer || '","finishReason":"STOP","context":{}}')::json end,
-       case when r.ended_at is null then 4 else 8 end + (r.has_details and r.i % 9 = 0)::integer + (r.status = 'paused')::integer,
-       's-' || r.i / 5, r.at, coalesce(r.ended_at, r.at + interval '2 seconds'), r.ended_at
+       's-' || r.i / 5, r.at, r.ended_at
   from run r
   join texts p on p.t = r.i % 2000
   join texts a on a.t = (r.i * 7) % 2000

@@ -96,3 +96,19 @@ select execution_id, row_number() over (partition by i order by at, ord), kind, 
                case status when 'paused' then '{"by":"ana"}' end, coalesce(ended_at, at + interval '2 seconds')
           from part where nth = 1 and status <> 'running') v
  order by i, at, ord;
+
+-- Where a run stands is in its newest event, which is all that those without details have.
+create temp table standing as
+select r.id, coalesce(v.seq, 1) as seq, case when r.ended_at is null then 'started' else r.status end as kind,
+       coalesce(r.ended_at, r.at + interval '2 seconds') as at,
+       case when r.ended_at is null
+            then ('{"status":"' || r.status || '","turn":1,"turn_limit":25,"open":[{"tool":{"turn":1,"call":0}}],'
+                  || '"messages":2,"pass":1,"prompt_tokens":412,"completion_tokens":38}')::json
+            else ('{"status":"' || r.status || '","turn":2,"turn_limit":25,"open":[],"messages":4,"pass":1,'
+                  || '"prompt_tokens":' || 800 + r.i % 4000 || ',"completion_tokens":' || 60 + r.i % 500 || '}')::json end as state
+  from run r
+  left join (select execution_id, max(seq) as seq from tenure.events group by execution_id) v on v.execution_id = r.id;
+
+insert into tenure.events (execution_id, seq, kind, at, state)
+select id, seq, kind, at, state from standing order by at
+    on conflict (execution_id, seq) do update set state = excluded.state;

@@ -18,11 +18,10 @@ select l.execution_id, t.turn, s.kind, s.call, s.attempt, s.outcome, s.begins, s
         where a = 1 or (t.turn * 3 + c) % 100 = 0) as s (kind, call, attempt, outcome, begins, ends);
 
 insert into tenure.executions
-       (id, agent, version, status, input, state, context, last_seq, created_at, updated_at)
+       (id, agent, version, status, input, context, created_at)
 select l.execution_id, 'log_analyst', 2, 'running',
        '{"prompt":"Read all logs of the last quarter, one file after the other, and keep a list of what is odd.","media":[]}',
-       '{"status":"running","turn":2500,"turn_limit":5000,"open":[{"tool":{"turn":2500,"call":2}}],"messages":10000,"pass":1,'
-       '"prompt_tokens":8400000,"completion_tokens":120000}', '{}', 1, l.at, now()
+       '{}', l.at
   from long l;
 
 insert into tenure.tasks (execution_id, id, kind, turn, call, attempt, losses, name, call_id, queue_id, input, created_at)
@@ -82,7 +81,8 @@ select execution_id, row_number() over (order by at, ord), kind, attempt_id, dat
                attempt_id, case outcome when 'lost' then '{"error":"worker vm-2:4010 fell silent","retry_in_secs":0}' end, ends
           from step where not (turn = 2500 and call = 2 and kind = 'tool')) v;
 
-update tenure.executions e
-   set last_seq = (select max(seq) from tenure.events v where v.execution_id = e.id),
-       updated_at = (select max(at) from tenure.events v where v.execution_id = e.id)
-  from long l where e.id = l.execution_id;
+update tenure.events v
+   set state = '{"status":"running","turn":2500,"turn_limit":5000,"open":[{"tool":{"turn":2500,"call":2}}],"messages":10000,"pass":1,'
+               '"prompt_tokens":8400000,"completion_tokens":120000}'
+  from long l
+ where v.execution_id = l.execution_id and v.seq = (select p.events from tenure.progress(l.execution_id) p);

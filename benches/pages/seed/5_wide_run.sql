@@ -6,10 +6,10 @@ select pg_temp.id_at(now() - interval '19 minutes', 'wide') as execution_id, now
        (select string_agg(md5(n::text), ' ') from generate_series(1, current_setting('bench.output')::integer / 33) n) as text;
 
 insert into tenure.executions
-       (id, agent, version, status, input, state, context, output, last_seq, created_at, updated_at, ended_at)
+       (id, agent, version, status, input, context, output, created_at, ended_at)
 select execution_id, 'data_cleaner', 2, 'completed', '{"prompt":"Give back the whole table.","media":[]}',
-       '{"status":"completed","turn":1,"turn_limit":25,"open":[],"messages":2,"pass":1}', '{}',
-       ('{"result":"' || text || '","finishReason":"STOP","context":{}}')::json, 4, at, at + interval '9 s', at + interval '9 s'
+       '{}',
+       ('{"result":"' || text || '","finishReason":"STOP","context":{}}')::json, at, at + interval '9 s'
   from wide;
 
 insert into tenure.tasks (execution_id, id, kind, turn, attempt, name, queue_id, input, created_at)
@@ -25,6 +25,8 @@ insert into tenure.messages (execution_id, n, role, turn, attempt_id, at)
 select execution_id, n, case n when 1 then 'user' else 'assistant' end, n - 1, case n when 2 then attempt_id end, at
   from wide, generate_series(1, 2) n;
 
-insert into tenure.events (execution_id, seq, kind, attempt_id, at)
-select execution_id, seq, kind, case when seq in (2, 3) then attempt_id end, at + make_interval(secs => seq - 1)
+insert into tenure.events (execution_id, seq, kind, attempt_id, at, state)
+select execution_id, seq, kind, case when seq in (2, 3) then attempt_id end, at + make_interval(secs => seq - 1),
+       case kind when 'completed'
+            then '{"status":"completed","turn":1,"turn_limit":25,"open":[],"messages":2,"pass":1}'::json end
   from wide, unnest(array['started', 'model_called', 'model_replied', 'completed']) with ordinality as k (kind, seq);

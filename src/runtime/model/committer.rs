@@ -148,6 +148,7 @@ fn live(tables: &Tables, agent: &Arc<Agent>) -> Live {
         id: *EXECUTION,
         agent: String::new(),
         version: 1,
+        status: tables.state.status,
         state: tables.state.clone(),
         context: super::EMPTY.clone(),
         priority: 0,

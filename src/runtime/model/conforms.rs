@@ -12,7 +12,6 @@ use super::tables::{Attempt, Lease, Outcome, Row, Tables, When, Worker};
 use crate::agent::Agent;
 use crate::engine::{self, Status, Task};
 use crate::id::AttemptId;
-use crate::json::Json;
 use crate::postgres::{self, Options};
 use crate::store::commit::{Advanced, NewExecution, NewQueued, NewTask, Statements};
 use crate::store::queue::{self, Mark, Slot};
@@ -79,7 +78,6 @@ impl Both {
             agent: name,
             version: 1,
             input: EMPTY.clone(),
-            state: Json::of(&state),
             context: EMPTY.clone(),
             key: None,
             session: None,
@@ -115,12 +113,12 @@ impl Both {
             id: *EXECUTION,
             status: self.model.state.status.name(),
             reason: None,
-            state: Json::of(&self.model.state),
             context: None,
             output: None,
             seq: 0,
             at: Timestamp::now(),
             ended: false,
+            is_changed: true,
         };
         self.sql.advance(&self.db, &[advanced]).await.unwrap();
     }
