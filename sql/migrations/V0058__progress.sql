@@ -17,6 +17,10 @@ update tenure.events v
   from tenure.executions e
  where v.execution_id = e.id and v.seq = e.last_seq;
 
+-- Leases that are over are a range for each worker; a heartbeat of a long call costs two index entries for that.
+drop index tenure.queue_leased;
+create index queue_leased on tenure.queue (worker_id, lease_until) where worker_id is not null;
+
 create function tenure.progress(execution uuid) returns table (events integer, at timestamptz, state json)
 language sql stable parallel safe as $$
     select v.seq, v.at, v.state from tenure.events v where v.execution_id = execution order by v.seq desc limit 1

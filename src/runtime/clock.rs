@@ -26,19 +26,24 @@ const SILENT_SECS: f64 = 30.0;
 const DOUBT: Duration = Duration::from_millis(400);
 /// A model call that this server has for so long and does not perform, it was never told of.
 const FORGOTTEN_SECS: f64 = 2.0;
+/// How long a lease may have been over when the commit that wrote it is seen.
+const LATE: Duration = Duration::from_secs(5);
+/// Longest time between two looks at all leases.
+const THOROUGH: Duration = Duration::from_mins(1);
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(2);
 
 /// When to look again. A look over what is dead and can't be cleaned up, because somebody holds an old snapshot open, takes
-/// longer and longer: it takes at most a tenth of the time.
+/// longer and longer: it takes at most one part of the time in so many.
 struct Pace {
     every: Duration,
+    parts: u32,
     next: Instant,
 }
 
 impl Pace {
-    fn new(every: Duration) -> Self {
-        Self { every, next: Instant::now() }
+    fn new(every: Duration, parts: u32) -> Self {
+        Self { every, parts, next: Instant::now() }
     }
 
     fn is_due(&self) -> bool {
@@ -47,16 +52,15 @@ impl Pace {
 
     /// A look that began then is over.
     fn looked(&mut self, began: Instant) {
-        self.next = began + self.every.max(10 * began.elapsed());
+        self.next = began + self.every.max(self.parts * began.elapsed());
     }
 }
 
 /// Run until the server has closed.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let (mut losses, mut queues) = (Pace::new(LOSSES), Pace::new(SWEEP));
-    let (mut sweep, mut beat) = (Pace::new(SWEEP), Pace::new(BEAT));
+    let (mut losses, mut queues) = (Losses::default(), Pace::new(SWEEP, 10));
+    let (mut sweep, mut beat) = (Pace::new(SWEEP, 10), Pace::new(BEAT, 10));
     let mut forgot = Instant::now();
-    let mut doubted = HashMap::new();
     loop {
         let mut wait = LOSSES;
         let pass = async {
@@ -70,12 +74,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     shared.known_alive.notify_one();
                 }
             }
-            if losses.is_due() || !doubted.is_empty() {
-                let began = Instant::now();
-                lost(&shared, &db, &mut doubted).await?;
-                losses.looked(began);
-            }
-            if !doubted.is_empty() {
+            if losses.look(&shared, &db).await? {
                 wait = DOUBT;
             }
             if queues.is_due() {
@@ -130,33 +129,81 @@ async fn promote(shared: &Shared, db: &deadpool_postgres::Object) -> Result<bool
 /// Servers whose lock was not there at the last look: when that was first so, and when they had been heard of then.
 type Doubted = HashMap<i64, (Instant, Timestamp)>;
 
-/// Attempts whose worker is gone or silent count as lost. A server is gone when it has not been heard of since its lock was
-/// first missed; one that is only connecting again says so in time.
-async fn lost(
-    shared: &Arc<Shared>,
-    db: &deadpool_postgres::Object,
-    doubted: &mut Doubted,
-) -> Result<(), store::Error> {
-    let looker = Looker {
-        id: shared.session.id,
-        performs: shared.session.performs(),
-        forgotten_secs: FORGOTTEN_SECS,
-        silent_secs: SILENT_SECS,
-    };
-    let before = std::mem::take(doubted);
-    for expired in store::queue::expired(db, 500, &looker).await? {
-        if expired.why == Why::Gone {
-            let (worker, heard) = expired.heard;
-            let known = before.get(&worker).filter(|(_, then)| *then == heard).copied();
-            let (since, _) = *doubted.entry(worker).or_insert(known.unwrap_or((Instant::now(), heard)));
-            if since.elapsed() < DOUBT {
-                continue;
-            }
-        }
-        // Answered through the committer; if that fails, the next look finds it again.
-        let _ = shared.submit(Work::Lost(expired));
+/// Looks for attempts that were lost with their worker.
+///
+/// 1. No lease is written that was over already, but for the time that a commit takes: once nothing was found, a look
+///    begins where that one began, and passes over all that has died since.
+/// 2. Now and then everything is looked at, and what this server has without having been told.
+struct Losses {
+    few: Pace,
+    all: Pace,
+    doubted: Doubted,
+    /// When a look began that found no lease that was over.
+    clean: Option<Instant>,
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self { few: Pace::new(LOSSES, 10), all: Pace::new(LOSSES, 100), doubted: HashMap::new(), clean: None }
     }
-    Ok(())
+}
+
+impl Losses {
+    /// Look, if it is time. Whether it is to be done again soon, because a server seems to be gone.
+    async fn look(
+        &mut self,
+        shared: &Arc<Shared>,
+        db: &deadpool_postgres::Object,
+    ) -> Result<bool, store::Error> {
+        let began = Instant::now();
+        if self.all.is_due() {
+            self.lost(shared, db, None).await?;
+            self.all.looked(began);
+        } else if self.few.is_due() || !self.doubted.is_empty() {
+            let known = self.clean.filter(|clean| clean.elapsed() < THOROUGH);
+            let ended_secs = known.map(|clean| (clean.elapsed() + LATE).as_secs_f64());
+            self.lost(shared, db, ended_secs).await?;
+            self.few.looked(began);
+        }
+        Ok(!self.doubted.is_empty())
+    }
+
+    /// Attempts whose worker is gone or silent count as lost. A server is gone when it has not been heard of since its lock
+    /// was first missed; one that is only connecting again says so in time.
+    async fn lost(
+        &mut self,
+        shared: &Arc<Shared>,
+        db: &deadpool_postgres::Object,
+        ended_secs: Option<f64>,
+    ) -> Result<(), store::Error> {
+        let looker = Looker {
+            id: shared.session.id,
+            performs: shared.session.performs(),
+            forgotten_secs: FORGOTTEN_SECS,
+            silent_secs: SILENT_SECS,
+            ended_secs,
+        };
+        let began = Instant::now();
+        let before = std::mem::take(&mut self.doubted);
+        let found = store::queue::expired(db, 500, &looker).await?;
+        if found.iter().all(|expired| expired.why != Why::Silent) {
+            self.clean = Some(began);
+        }
+        for expired in found {
+            if expired.why == Why::Gone {
+                let (worker, heard) = expired.heard;
+                let known = before.get(&worker).filter(|(_, then)| *then == heard).copied();
+                let (since, _) =
+                    *self.doubted.entry(worker).or_insert(known.unwrap_or((Instant::now(), heard)));
+                if since.elapsed() < DOUBT {
+                    continue;
+                }
+            }
+            // Answered through the committer; if that fails, the next look finds it again.
+            let _ = shared.submit(Work::Lost(expired));
+        }
+        Ok(())
+    }
 }
 
 /// Questions that nobody decided in time, and decisions that were made in SQL.

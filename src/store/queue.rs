@@ -226,6 +226,8 @@ pub struct Looker {
     pub forgotten_secs: f64,
     /// Another server that was not heard of this long is gone.
     pub silent_secs: f64,
+    /// Leases that ended longer ago are known to be none. `None`: look at all, and for what it was never told of.
+    pub ended_secs: Option<f64>,
 }
 
 /// Attempts whose lease is over, whose server is gone or seems so, or that `looker` has without knowing.
@@ -235,8 +237,8 @@ pub struct Looker {
 /// [`Error`]
 pub async fn expired(db: &impl GenericClient, limit: i64, looker: &Looker) -> Result<Vec<Expired>, Error> {
     let expired = db.prepare_cached(include_str!("../../sql/queue/expired.sql")).await?;
-    let Looker { id, performs, forgotten_secs, silent_secs } = looker;
-    let rows = db.query(&expired, &[&limit, silent_secs, id, forgotten_secs, performs]).await?;
+    let Looker { id, performs, forgotten_secs, silent_secs, ended_secs } = looker;
+    let rows = db.query(&expired, &[&limit, silent_secs, id, forgotten_secs, performs, ended_secs]).await?;
     rows.iter()
         .map(|r| {
             Ok(Expired {

@@ -171,7 +171,13 @@ impl Both {
             }
             8 => {
                 let silent_secs = if some { -1.0 } else { 3600.0 };
-                let looker = queue::Looker { id: 0, performs: vec![], forgotten_secs: 3600.0, silent_secs };
+                let looker = queue::Looker {
+                    id: 0,
+                    performs: vec![],
+                    forgotten_secs: 3600.0,
+                    silent_secs,
+                    ended_secs: None,
+                };
                 let mut found: Vec<_> = queue::expired(&self.db, 100, &looker)
                     .await
                     .unwrap()
