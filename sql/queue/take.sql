@@ -4,7 +4,8 @@
 -- $4 lease end that it must still have (null: any)
 -- Does nothing unless the transaction has been opened (src/runtime/commit.rs): statements are sent without waiting for its
 -- `begin`, and if that fails, they must not commit one by one.
--- Returns: what the attempt was, and who had it since when. An attempt that does not come back was too late.
+-- Returns: what the attempt was, and who had it since when (by id: workers are updated all the time, so a lookup has more and
+-- more dead versions to pass over while somebody holds a snapshot open). An attempt that does not come back was too late.
 with taken as (
     delete from tenure.queue q
      using unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[]) as o (execution_id, attempt_id, worker_id, lease_until)
@@ -16,12 +17,11 @@ with taken as (
     returning q.*
 )
 select t.execution_id, t.id, t.kind, t.turn, t.call, t.attempt, t.losses, t.name, t.call_id, t.queue_id,
-       taken.polls, taken.worker_id, coalesce(taken.first_leased, taken.leased_at) as started_at, w.name as worker,
+       taken.polls, taken.worker_id, coalesce(taken.first_leased, taken.leased_at) as started_at,
        case when d.retries_given then d.retry_count      end as retry_count,
        case when d.retries_given then d.retry_logic      end as retry_logic,
        case when d.retries_given then d.retry_delay_secs end as retry_delay_secs,
        d.backoff_scale
   from taken
   join tenure.tasks t on t.execution_id = taken.execution_id and t.id = taken.attempt_id
-  left join tenure.workers w on w.id = taken.worker_id
   left join tenure.task_defs d on d.name = t.name and t.kind <> 'model'

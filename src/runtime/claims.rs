@@ -25,6 +25,8 @@ use crate::store::{self, GenericClient, Pool};
 
 /// Queues that nobody asked for this long are forgotten in memory.
 const IDLE: Duration = Duration::from_mins(2);
+/// Most names of workers that are kept.
+const NAMES: usize = 10_000;
 /// How long work that reached nobody is tried to be given back.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// A worker's last poll is written down at most this often.
@@ -223,6 +225,8 @@ pub(super) struct Claims {
     ids: Mutex<HashMap<(String, String), i32>>,
     queues: Mutex<HashMap<i32, Arc<Queue>>>,
     workers: Mutex<HashMap<(i32, String), Seen>>,
+    /// Names of workers, which never change.
+    names: Mutex<HashMap<i64, String>>,
     asks: mpsc::UnboundedSender<Ask>,
     back: mpsc::UnboundedSender<Vec<Lease>>,
 }
@@ -246,6 +250,7 @@ impl Claims {
             ids: Mutex::default(),
             queues: Mutex::default(),
             workers: Mutex::default(),
+            names: Mutex::default(),
             asks,
             back: back.clone(),
         });
@@ -471,6 +476,32 @@ impl Claims {
         let now = Instant::now();
         locked(&self.workers).insert(key, Seen { id, at: now, noted: now });
         Ok(id)
+    }
+
+    /// Name those who had these attempts.
+    pub async fn name(
+        &self,
+        (sql, db): (&store::commit::Statements, &tokio_postgres::Client),
+        taken: &mut [Taken],
+    ) -> Result<(), store::Error> {
+        let mut unknown: Vec<i64> = {
+            let mut names = locked(&self.names);
+            if names.len() > NAMES {
+                names.clear();
+            }
+            taken.iter().filter_map(|t| t.worker_id).filter(|id| !names.contains_key(id)).collect()
+        };
+        if !unknown.is_empty() {
+            unknown.sort_unstable();
+            unknown.dedup();
+            let found = sql.names(db, &unknown).await?;
+            locked(&self.names).extend(found);
+        }
+        let names = locked(&self.names);
+        for attempt in taken {
+            attempt.worker = attempt.worker_id.and_then(|id| names.get(&id).cloned());
+        }
+        Ok(())
     }
 
     /// Which reporters can take more work now: those whose queue may have some.

@@ -407,7 +407,8 @@ impl<'a> Transaction<'a> {
             async { if attempts.is_empty() { Ok(vec![]) } else { self.sql.take(db, &attempts).await } },
         );
         began?;
-        let (inserted, copied, now, locked, taken) = (inserted?, copied?, now?, locked?, taken?);
+        let (inserted, copied, now, locked, mut taken) = (inserted?, copied?, now?, locked?, taken?);
+        self.shared.claims.name((self.sql, db), &mut taken).await?;
         let now = now.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let mut lives = HashMap::new();
         for (i, start) in starts {

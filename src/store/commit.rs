@@ -25,6 +25,7 @@ pub struct Statements {
     progress: Statement,
     advance: Statement,
     take: Statement,
+    names: Statement,
     fate: Statement,
     enqueue: Statement,
     withdraw: Statement,
@@ -142,10 +143,10 @@ pub struct Taken {
     pub polls: i32,
     /// When it was first handed out.
     pub started_at: Option<Timestamp>,
-    /// Who had it.
-    pub worker: Option<String>,
     /// The session that had it.
     pub worker_id: Option<i64>,
+    /// Who that is, once it was looked up.
+    pub worker: Option<String>,
     /// Retries that the client chose: count, logic, delay in seconds.
     pub retries: Option<(i32, String, i32)>,
     /// Factor of a linear delay.
@@ -353,6 +354,7 @@ impl Statements {
             progress: db.prepare(include_str!("../../sql/executions/progress.sql")).await?,
             advance: db.prepare(include_str!("../../sql/executions/advance.sql")).await?,
             take: db.prepare(include_str!("../../sql/queue/take.sql")).await?,
+            names: db.prepare(include_str!("../../sql/workers/names.sql")).await?,
             fate: db.prepare(include_str!("../../sql/queue/fate.sql")).await?,
             enqueue: db.prepare(include_str!("../../sql/queue/insert.sql")).await?,
             withdraw: db.prepare(include_str!("../../sql/queue/withdraw.sql")).await?,
@@ -477,6 +479,16 @@ impl Statements {
             )
             .await?;
         rows.iter().map(taken).collect()
+    }
+
+    /// The names of workers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]
+    pub async fn names(&self, db: &Client, ids: &[i64]) -> Result<Vec<(i64, String)>, Error> {
+        let rows = db.query(&self.names, &[&ids]).await?;
+        rows.iter().map(|r| Ok((r.try_get("id")?, r.try_get("name")?))).collect()
     }
 
     /// What became of attempts that could not be taken. Unknown ones are left out.
@@ -751,8 +763,8 @@ fn taken(r: &Row) -> Result<Taken, Error> {
         queue: r.try_get("queue_id")?,
         polls: r.try_get("polls")?,
         started_at: r.try_get("started_at")?,
-        worker: r.try_get("worker")?,
         worker_id: r.try_get("worker_id")?,
+        worker: None,
         retries: count.zip(logic).zip(delay).map(|((c, l), d)| (c, l, d)),
         backoff_scale: r.try_get("backoff_scale")?,
     })

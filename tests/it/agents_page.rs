@@ -531,6 +531,7 @@ async fn an_agent_with_very_many_runs_costs_what_its_newest_ones_cost() {
         let read = &plan[0]["Plan"];
         let blocks =
             read["Shared Hit Blocks"].as_i64().unwrap() + read["Shared Read Blocks"].as_i64().unwrap();
-        assert!(blocks < 2000, "{blocks} blocks of a table of 100,000 runs: {plan:#}");
+        // The newest event of each run is looked up: some four blocks.
+        assert!(blocks < 6000, "{blocks} blocks of a table of 100,000 runs: {plan:#}");
     }
 }

@@ -107,6 +107,8 @@ pub async fn snapshot(rig: &Rig, scale: Scale, hold: Duration) -> Result<Vec<Fig
 /// Steps a second, window by window.
 async fn course(rig: &Rig, scale: Scale, hold: Duration, is_held: bool) -> Result<Vec<f64>, Error> {
     rig.forget().await?;
+    // Both courses begin with what the log has to be kept for written out.
+    rig.db.batch_execute("checkpoint").await?;
     let server = rig.serve().await?;
     let window = if scale.quick { Duration::from_secs(1) } else { Duration::from_secs(10) };
     let load = Plan::ten(door(&server), 64).start();
