@@ -229,6 +229,8 @@ pub(super) struct Claims {
     names: Mutex<HashMap<i64, String>>,
     asks: mpsc::UnboundedSender<Ask>,
     back: mpsc::UnboundedSender<Vec<Lease>>,
+    /// Whether the answer to a commit or a claim was lost, so that this server may have what it does not know of.
+    pub unsure: Arc<AtomicBool>,
 }
 
 /// A mark a moment before an attempt that was claimed: transactions that were slower to commit may still bring older ones.
@@ -253,8 +255,9 @@ impl Claims {
             names: Mutex::default(),
             asks,
             back: back.clone(),
+            unsure: Arc::default(),
         });
-        tokio::spawn(serve(pool.clone(), stats, waiting, back));
+        tokio::spawn(serve(pool.clone(), stats, waiting, back, claims.unsure.clone()));
         tokio::spawn(give_back(pool, Arc::downgrade(&claims), returned));
         claims
     }
@@ -554,10 +557,12 @@ async fn serve(
     stats: Arc<Stats>,
     mut waiting: mpsc::UnboundedReceiver<Ask>,
     back: mpsc::UnboundedSender<Vec<Lease>>,
+    unsure: Arc<AtomicBool>,
 ) {
     let mut asks = vec![];
     while waiting.recv_many(&mut asks, 512).await > 0 {
         if let Err(error) = serve_once(&pool, &stats, &mut asks, &back).await {
+            unsure.store(true, Ordering::Release);
             tracing::warn!(?error, "could not claim work");
             for ask in &asks {
                 // Whoever asks again finds out whether the database is back.

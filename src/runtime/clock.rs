@@ -29,12 +29,14 @@ const FORGOTTEN_SECS: f64 = 2.0;
 /// How long a lease may have been over when the commit that wrote it is seen.
 const LATE: Duration = Duration::from_secs(5);
 /// Longest time between two looks at all leases.
-const THOROUGH: Duration = Duration::from_mins(1);
+const THOROUGH: Duration = Duration::from_secs(30);
+/// For so long all of them are looked at when an answer was lost: until what this server was not told of counts as such.
+const UNSURE: Duration = Duration::from_secs(6);
 /// Time between two heartbeats.
 const BEAT: Duration = Duration::from_secs(2);
 
 /// When to look again. A look over what is dead and can't be cleaned up, because somebody holds an old snapshot open, takes
-/// longer and longer: it takes at most one part of the time in so many.
+/// longer and longer: it takes one part of the time in so many at most, unless it would not be made for half a minute.
 struct Pace {
     every: Duration,
     parts: u32,
@@ -52,7 +54,7 @@ impl Pace {
 
     /// A look that began then is over.
     fn looked(&mut self, began: Instant) {
-        self.next = began + self.every.max(self.parts * began.elapsed());
+        self.next = began + self.every.max((self.parts * began.elapsed()).min(THOROUGH));
     }
 }
 
@@ -133,18 +135,27 @@ type Doubted = HashMap<i64, (Instant, Timestamp)>;
 ///
 /// 1. No lease is written that was over already, but for the time that a commit takes: once nothing was found, a look
 ///    begins where that one began, and passes over all that has died since.
-/// 2. Now and then everything is looked at, and what this server has without having been told.
+/// 2. Everything is looked at, and what this server has without having been told, after the answer to a commit or a claim
+///    was lost, and now and then.
 struct Losses {
     few: Pace,
     all: Pace,
     doubted: Doubted,
     /// When a look began that found no lease that was over.
     clean: Option<Instant>,
+    /// When it was noticed that an answer was lost.
+    unsure: Option<Instant>,
 }
 
 impl Default for Losses {
     fn default() -> Self {
-        Self { few: Pace::new(LOSSES, 10), all: Pace::new(LOSSES, 100), doubted: HashMap::new(), clean: None }
+        Self {
+            few: Pace::new(LOSSES, 10),
+            all: Pace::new(LOSSES, 100),
+            doubted: HashMap::new(),
+            clean: None,
+            unsure: None,
+        }
     }
 }
 
@@ -156,12 +167,17 @@ impl Losses {
         db: &deadpool_postgres::Object,
     ) -> Result<bool, store::Error> {
         let began = Instant::now();
-        if self.all.is_due() {
+        if shared.claims.unsure.swap(false, Ordering::AcqRel) {
+            self.unsure = Some(began);
+        }
+        let is_due = self.few.is_due() || !self.doubted.is_empty();
+        let is_unsure = self.unsure.is_some_and(|since| since.elapsed() < UNSURE);
+        if self.all.is_due() || (is_due && is_unsure) {
             self.lost(shared, db, None).await?;
             self.all.looked(began);
-        } else if self.few.is_due() || !self.doubted.is_empty() {
-            let known = self.clean.filter(|clean| clean.elapsed() < THOROUGH);
-            let ended_secs = known.map(|clean| (clean.elapsed() + LATE).as_secs_f64());
+            self.few.looked(began);
+        } else if is_due {
+            let ended_secs = self.clean.map(|clean| (clean.elapsed() + LATE).as_secs_f64());
             self.lost(shared, db, ended_secs).await?;
             self.few.looked(began);
         }

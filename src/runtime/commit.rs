@@ -17,6 +17,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::{future::BoxFuture, join};
@@ -168,6 +169,7 @@ fn commit<'a>(
                 Err(error) => error,
             };
             *connection = None;
+            shared.claims.unsure.store(true, Ordering::Release);
             metrics::counter!("tenure_commit_failures_total").increment(1);
             if error.is_transient() && since.elapsed() < PATIENCE && !shared.given_up() {
                 tracing::warn!(?error, items = items.len(), "could not commit; trying again");
