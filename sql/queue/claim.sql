@@ -6,7 +6,7 @@
 -- $8 seconds of the lease (null: what the task's definition says)
 -- Returns: everything that a worker must know of each attempt; nothing of a queue that is paused
 -- Plan: queue_ready per queue by `lateral` (an `= any` with `order by` would sort all that is ready); materialized,
---       because inlined the planner may run the limited select more than once.
+--       because inlined the planner may run the limited select more than once. Then by key, as in take.sql.
 with picked as materialized (
     select m.execution_id, m.attempt_id, q.queue_id, row_number() over (partition by q.queue_id
                                                                         order by m.priority, m.run_at, m.attempt_id) as slot
@@ -37,7 +37,7 @@ with picked as materialized (
            polls        = c.polls + 1
       from picked p
       join slots s on s.queue_id = p.queue_id and s.slot = p.slot
-     where c.execution_id = p.execution_id and c.attempt_id = p.attempt_id
+     where c.execution_id = any(array[p.execution_id]) and c.attempt_id = p.attempt_id
     returning c.execution_id, c.attempt_id, c.queue_id, c.priority, c.run_at, c.worker_id, c.leased_at, c.first_leased,
               c.polls, s.slot, s.lease
 )

@@ -5,6 +5,7 @@
 -- lease of the same worker is not the one given back
 -- Returns: queue_id of each
 -- Executions are locked first, in the committers' order, so that a pause is either seen here or comes later and holds the row.
+-- Plan: by key, as in take.sql; `is not distinct from` keeps queue_leased out, which has all that the worker ever had.
 with executions as materialized (
     select id, status = 'paused' as is_paused from tenure.executions where id = any($1::uuid[]) order by id for share
 )
@@ -14,6 +15,6 @@ update tenure.queue q
        deferred = e.is_paused, run_at = case when e.is_paused then 'infinity' else q.run_at end
   from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::integer[]) as o (execution_id, attempt_id, worker_id, polls)
   join executions e on e.id = o.execution_id
- where q.execution_id = o.execution_id and q.attempt_id = o.attempt_id and q.worker_id = o.worker_id
-   and q.polls = o.polls
+ where q.execution_id = any(array[o.execution_id]) and q.attempt_id = o.attempt_id
+   and q.worker_id is not distinct from o.worker_id and q.polls = o.polls
 returning q.queue_id

@@ -6,10 +6,13 @@
 -- `begin`, and if that fails, they must not commit one by one.
 -- Returns: what the attempt was, and who had it since when (by id: workers are updated all the time, so a lookup has more and
 -- more dead versions to pass over while somebody holds a snapshot open). An attempt that does not come back was too late.
+-- Plan: `= any(array[…])` finds each row by its key, however few live rows statistics know of. An equality could also be met by
+--       walking the whole key in its order, which looks as cheap after a vacuum that found nothing live, and passes over
+--       every dead version that somebody's snapshot keeps.
 with taken as (
     delete from tenure.queue q
      using unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[]) as o (execution_id, attempt_id, worker_id, lease_until)
-     where q.execution_id = o.execution_id
+     where q.execution_id = any(array[o.execution_id])
        and q.attempt_id   = o.attempt_id
        and (o.worker_id   is null or q.worker_id = o.worker_id)
        and (o.lease_until is null or q.lease_until = o.lease_until)

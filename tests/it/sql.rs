@@ -205,3 +205,36 @@ async fn a_start_key_is_free_again_when_its_run_has_failed() {
     .await
     .unwrap();
 }
+
+/// While somebody holds a snapshot, the queue is mostly dead rows, and a vacuum may find not one that lives. Each statement
+/// about attempts still goes to their rows by the whole key.
+#[tokio::test]
+async fn attempts_are_found_by_their_key_when_statistics_say_that_the_queue_is_empty() {
+    let database = TestDb::new().await;
+    let config = tenure::postgres::Config::parse(database.url()).unwrap();
+    let (db, connection) = config.keyed().connect().await.unwrap();
+    tokio::spawn(connection);
+    for relation in ["queue", "queue_pkey", "queue_leased", "queue_ready", "queue_deferred"] {
+        let empty =
+            "update pg_class set reltuples = 0, relpages = 9000 where oid = ('tenure.' || $1)::regclass";
+        assert_eq!(db.execute(empty, &[&relation]).await.unwrap(), 1);
+    }
+    for statement in ["take", "give_back", "promote", "claim", "extend", "call_back"] {
+        let sql = std::fs::read_to_string(format!("sql/queue/{statement}.sql")).unwrap();
+        let many = db.prepare(&sql).await.unwrap().params().len();
+        let nulls = vec!["null"; many].join(", ");
+        db.batch_execute(&format!("prepare {statement} as {sql}")).await.unwrap();
+        let plan = db.query(&format!("explain execute {statement}({nulls})"), &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
+        let at = plan.iter().position(|line| line.contains("Index Scan using queue_pkey"));
+        let at = at.unwrap_or_else(|| panic!("{statement} does not use the key:\n{}", plan.join("\n")));
+        let condition = &plan[at + 1];
+        assert!(
+            condition.contains("Index Cond")
+                && condition.contains("execution_id")
+                && condition.contains("attempt_id"),
+            "{statement} walks the whole key:\n{}",
+            plan.join("\n")
+        );
+    }
+}
