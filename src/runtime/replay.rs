@@ -91,9 +91,11 @@ async fn told_again(shared: &Shared, lease: &Lease) -> Result<Outcome, Error> {
 
 /// What came of the call that a replay makes, in the original; `None` when that never made it.
 fn told(original: &[Entry], replay: &[Entry], turn: u32, call: u16) -> Option<Outcome> {
-    let asked = calls(replay).find(|(at, _)| *at == (turn, call))?.1;
+    let made: Vec<_> = calls(replay).collect();
+    let n = made.iter().position(|(at, _)| *at == (turn, call))?;
+    let asked = &made[n].1;
     let is_same = |other: &llm::Call| other.name == asked.name && other.arguments == asked.arguments;
-    let before = calls(replay).take_while(|(at, _)| *at != (turn, call)).filter(|(_, c)| is_same(c)).count();
+    let before = made[..n].iter().filter(|(_, c)| is_same(c)).count();
     let answers = original.iter().filter(|e| e.role == "tool");
     let answers: HashMap<_, _> = answers.map(|e| ((e.turn, e.call.unwrap_or(0)), e)).collect();
     let same = calls(original).filter(|(_, c)| is_same(c)).filter_map(|(at, _)| answers.get(&at));
