@@ -94,6 +94,15 @@ pub fn readable(text: &str) -> Cow<'_, str> {
     unswap(text, |out, unit| out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)))
 }
 
+/// As [`readable`], of a text of one's own.
+#[must_use]
+pub fn made_readable(text: String) -> String {
+    match readable(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(other) => other,
+    }
+}
+
 /// Undo the swap; `put` writes a code unit that Postgres refuses.
 fn unswap(text: &str, put: impl Fn(&mut String, u32)) -> Cow<'_, str> {
     // All swapped code points start with this byte; nearly no text has it.

@@ -25,7 +25,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::agent::Agent;
-use crate::json::{Json, readable};
+use crate::json::{Json, made_readable, readable};
 use crate::llm::{self, Finish, Message, Request, ToolSpec};
 use crate::runtime::{Entry, answer};
 
@@ -47,6 +47,13 @@ pub struct Prompt {
     pub request: Request,
     /// What was left out, if anything.
     pub condensed: Option<Condensed>,
+}
+
+/// What most tools return, read without a copy of the rest.
+#[derive(Deserialize)]
+struct Returned<'a> {
+    #[serde(borrow)]
+    result: &'a RawValue,
 }
 
 /// A message of an earlier run.
@@ -107,7 +114,7 @@ pub fn assemble(
     if text.is_empty() && media.is_empty() {
         return Err("there is nothing to ask the model: prompt, media and context are all empty".into());
     }
-    messages.push(Message::User { text: readable(&text).into_owned(), media });
+    messages.push(Message::User { text: made_readable(text), media });
     let truncated = history(entries, &mut messages);
     cut_old_results(&mut messages);
     if !matches!(messages.last(), Some(Message::User { .. } | Message::Tool { .. })) {
@@ -221,7 +228,7 @@ fn said(turn: u32, reply: llm::Reply, results: &BTreeMap<(u32, u16), &Entry>, me
     if reply.calls.is_empty() {
         let cut = reply.finish == Finish::Length;
         if !reply.text.is_empty() {
-            messages.push(Message::Assistant { text: readable(&reply.text).into_owned(), calls: vec![] });
+            messages.push(Message::Assistant { text: made_readable(reply.text), calls: vec![] });
         }
         if cut {
             let text = "Your answer was cut off by the length limit. Continue exactly where it ended.".into();
@@ -229,16 +236,18 @@ fn said(turn: u32, reply: llm::Reply, results: &BTreeMap<(u32, u16), &Entry>, me
         }
         return;
     }
-    let calls = reply.calls.clone();
-    messages.push(Message::Assistant { text: readable(&reply.text).into_owned(), calls: reply.calls });
-    for (i, call) in calls.into_iter().enumerate() {
-        let index = u16::try_from(i).unwrap_or(u16::MAX);
+    let at = messages.len();
+    messages.push(Message::Assistant { text: made_readable(reply.text), calls: vec![] });
+    for (index, call) in (0..).zip(&reply.calls) {
         let text = results.get(&(turn, index)).map_or_else(String::new, |e| result_text(e));
         messages.push(Message::Tool {
-            call_id: call.id,
-            name: call.name,
-            text: readable(&text).into_owned(),
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            text: made_readable(text),
         });
+    }
+    if let Message::Assistant { calls, .. } = &mut messages[at] {
+        *calls = reply.calls;
     }
 }
 
@@ -252,6 +261,12 @@ pub fn result_text(entry: &Entry) -> String {
         return format!("Error: {error}");
     }
     let Some(output) = &entry.output else { return String::new() };
+    if let Ok(Returned { result }) = serde_json::from_str(output.text())
+        && result.get().starts_with('"')
+        && let Ok(text) = serde_json::from_str(result.get())
+    {
+        return text;
+    }
     let Ok(mut map) = serde_json::from_str::<IndexMap<String, Box<RawValue>>>(output.text()) else {
         return output.text().to_owned();
     };

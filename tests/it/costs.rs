@@ -353,3 +353,47 @@ async fn spending_of_a_day_that_nobody_asks_for_is_not_in_it() {
     let bad = Http::send(server.request("GET", "/costs?span=1y").header("accept", "text/html")).await;
     assert_eq!(bad.status, 400);
 }
+
+/// Rows that a plan's nodes made or threw away, all repetitions counted.
+fn touched(node: &Value) -> f64 {
+    let number = |key: &str| node[key].as_f64().unwrap_or(0.0);
+    let own = number("Actual Loops")
+        * (number("Actual Rows") + number("Rows Removed by Join Filter") + number("Rows Removed by Filter"));
+    own + node["Plans"].as_array().into_iter().flatten().map(touched).sum::<f64>()
+}
+
+#[tokio::test]
+async fn what_a_long_run_cost_is_found_in_time_that_grows_with_its_calls() {
+    const LONG: &str = "00000000-0000-7000-8000-000000000001";
+    let database = TestDb::new().await;
+    let db = database.connect().await;
+    // Statistics tell of short runs; then one is made that has 2,500 model calls among 7,500 others.
+    let made = |runs: &str, from: u32, to: u32| {
+        format!(
+            "create temporary table made on commit drop as
+             select {runs} as run, md5('try' || n)::uuid as id, n, case when n % 4 = 0 then 'model' else 'tool' end as kind
+               from generate_series({from}, {to}) n;
+             insert into tenure.tasks (execution_id, id, kind, turn, attempt, name, queue_id, input, created_at)
+             select run, id, kind, n, 1, 'demo/x', 1, '{{}}', now() from made;
+             insert into tenure.results (execution_id, attempt_id, kind, turn, call, outcome, ended_at, prompt_tokens, completion_tokens)
+             select run, id, kind, n, 0, 'completed', now(), 1, 1 from made;"
+        )
+    };
+    let short = made("('00000000-0000-7000-9000-' || lpad((n / 32)::text, 12, '0'))::uuid", 1, 4_000);
+    let long = made(&format!("'{LONG}'::uuid"), 10_001, 20_000);
+    for step in [
+        "alter table tenure.tasks set (autovacuum_enabled = off); alter table tenure.results set (autovacuum_enabled = off)",
+        &short,
+        "analyze tenure.tasks; analyze tenure.results",
+        &long,
+        "set random_page_cost = 40; set enable_hashjoin = off; set enable_mergejoin = off", // where nothing is in memory, each look costs much more than a row
+    ] {
+        db.batch_execute(step).await.unwrap();
+    }
+    let sql = std::fs::read_to_string("sql/prices/of_runs.sql").unwrap();
+    let sql = sql.replace("$1::uuid[]", &format!("array['{LONG}'::uuid]"));
+    let plan: Value =
+        db.query_one(&format!("explain (analyze, format json) {sql}"), &[]).await.unwrap().get(0);
+    let touched = touched(&plan[0]["Plan"]);
+    assert!((2_500.0..50_000.0).contains(&touched), "{touched} rows for 2,500 calls\n{plan:#}");
+}
