@@ -236,19 +236,13 @@ fn said(turn: u32, reply: llm::Reply, results: &BTreeMap<(u32, u16), &Entry>, me
         }
         return;
     }
-    let at = messages.len();
-    messages.push(Message::Assistant { text: made_readable(reply.text), calls: vec![] });
-    for (index, call) in (0..).zip(&reply.calls) {
+    let answers = (0..).zip(&reply.calls).map(|(index, call)| {
         let text = results.get(&(turn, index)).map_or_else(String::new, |e| result_text(e));
-        messages.push(Message::Tool {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            text: made_readable(text),
-        });
-    }
-    if let Message::Assistant { calls, .. } = &mut messages[at] {
-        *calls = reply.calls;
-    }
+        Message::Tool { call_id: call.id.clone(), name: call.name.clone(), text: made_readable(text) }
+    });
+    let answers: Vec<_> = answers.collect();
+    messages.push(Message::Assistant { text: made_readable(reply.text), calls: reply.calls });
+    messages.extend(answers);
 }
 
 /// A tool's result as the model reads it: its `result` when it has one, else all of it; or why there is none.

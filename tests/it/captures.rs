@@ -121,11 +121,16 @@ fn scripts(exchanges: &[Exchange]) -> HashMap<String, String> {
     let step = |calls: &Vec<Value>| json!({ "calls": calls });
     runs.into_iter()
         .map(|(id, turns)| {
-            let end = json!({ "text": "as it was said then", "delay_ms": 50 });
-            let steps: Vec<_> = turns.values().map(step).chain([end]).collect();
+            let steps: Vec<_> = turns.values().map(step).chain([last(exchanges)]).collect();
             (id, script(&steps))
         })
         .collect()
+}
+
+/// What models say in the end: later where somebody writes to a run, which must find it alive.
+fn last(exchanges: &[Exchange]) -> Value {
+    let is_written_to = exchanges.iter().any(|exchange| exchange.path.ends_with("/messages"));
+    json!({ "text": "as it was said then", "delay_ms": if is_written_to { 3_000 } else { 50 } })
 }
 
 fn leave_out(value: &mut Value) {
@@ -391,7 +396,7 @@ async fn replay(file: &Path) {
     let mut replay = Replay {
         http: &server,
         models,
-        silent: script(&[json!({ "text": "as it was said then", "delay_ms": 50 })]),
+        silent: script(&[last(&exchanges)]),
         ids: vec![],
         early: vec![],
         asked: HashMap::new(),

@@ -133,7 +133,7 @@ def test_a_server_killed_while_the_model_thinks_asks_it_again(stage: Stage) -> N
 
 
 def test_another_process_takes_up_a_run_without_tools_by_its_id(stage: Stage) -> None:
-    stage.model({"text": "still here", "delay": 3})
+    stage.model({"text": "still here", "delay": 8})
     run = stage.run("""
         with AgentRuntime() as runtime:
             say(id=runtime.start(Agent(name="no_tools", model=MODEL), "Answer slowly.").execution_id)
