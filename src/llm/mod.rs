@@ -25,13 +25,10 @@
 //! 2. A malformed answer is data: arguments that are no JSON object arrive as [`Arguments::Malformed`].
 //! 3. No error text, log line or `Debug` output contains a key.
 //! 4. The demo provider's answer depends on the request alone, so a repeated attempt gets the same one.
-use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 mod aloud;
@@ -215,36 +212,13 @@ pub struct Call {
 }
 
 /// Arguments of a call. In JSON an object, or a string where the model's text was no JSON object.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Arguments {
     /// A JSON object, as it should be.
     Object(Map<String, Value>),
     /// What the model wrote instead, unchanged.
     Malformed(String),
-}
-
-/// By hand: what is derived for untagged enums copies everything first, and each call of a conversation is read in each turn.
-impl<'de> Deserialize<'de> for Arguments {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectOrText;
-        impl<'de> Visitor<'de> for ObjectOrText {
-            type Value = Arguments;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object, or the text that stands for one")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Arguments, A::Error> {
-                Map::deserialize(MapAccessDeserializer::new(map)).map(Arguments::Object)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Arguments, E> {
-                Ok(Arguments::Malformed(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(ObjectOrText)
-    }
 }
 
 impl Arguments {

@@ -49,13 +49,6 @@ pub struct Prompt {
     pub condensed: Option<Condensed>,
 }
 
-/// What most tools return, read without a copy of the rest.
-#[derive(Deserialize)]
-struct Returned<'a> {
-    #[serde(borrow)]
-    result: &'a RawValue,
-}
-
 /// A message of an earlier run.
 #[derive(Deserialize)]
 struct Earlier {
@@ -255,12 +248,6 @@ pub fn result_text(entry: &Entry) -> String {
         return format!("Error: {error}");
     }
     let Some(output) = &entry.output else { return String::new() };
-    if let Ok(Returned { result }) = serde_json::from_str(output.text())
-        && result.get().starts_with('"')
-        && let Ok(text) = serde_json::from_str(result.get())
-    {
-        return text;
-    }
     let Ok(mut map) = serde_json::from_str::<IndexMap<String, Box<RawValue>>>(output.text()) else {
         return output.text().to_owned();
     };
