@@ -29,6 +29,12 @@ use std::path::PathBuf;
 
 pub use report::{Report, into_document};
 
+/// What can be measured by itself.
+const SCENARIOS: [&str; 16] = [
+    "G1", "G4", "G5", "G7", "G8", "G9", "G10", "G11", "G12", "G15", "G16", "G17", "G18", "turns", "streams",
+    "peers",
+];
+
 /// Whatever goes wrong; a benchmark can only stop and say so.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,7 +46,7 @@ pub struct Options {
     #[arg(long)]
     pub quick: bool,
     /// Measure only these, such as G4,G8
-    #[arg(long, value_name = "LIST", value_delimiter = ',', ignore_case = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', ignore_case = true, value_parser = SCENARIOS)]
     pub only: Vec<String>,
     /// Rounds of each comparison
     #[arg(long, value_name = "N", default_value_t = 3)]
